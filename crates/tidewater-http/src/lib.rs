@@ -1,0 +1,1 @@
+//! The framework-neutral SSE endpoint of Tidewater: request head in, response head and body out

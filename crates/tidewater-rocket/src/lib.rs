@@ -1,0 +1,1 @@
+//! Tidewater channels as event streams in rocket

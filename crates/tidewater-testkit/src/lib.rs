@@ -1,0 +1,1 @@
+//! Conformance suites for Tidewater sources, sinks and web adapters
