@@ -1,2 +1,45 @@
-//! The workspace tasks.
-fn main() {}
+//! `cargo xtask`: the workspace's own tasks.
+//!
+//! ```text
+//! cargo xtask demo          # the gateway with a live feed, on a bare machine
+//! cargo xtask test          # every test, against real brokers and a real browser
+//! cargo xtask services up   # the brokers alone
+//! ```
+//!
+//! A program, not a pile of scripts: the same commands work on a laptop and in CI, and policy (`tidy`) has unit tests.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod apt;
+mod net;
+mod process;
+mod services;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The workspace's own tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Real brokers on loopback: nats-server with JetStream and Apache Kafka.
+    Services(services::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Services(args) => services::run(args).map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

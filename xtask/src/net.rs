@@ -1,0 +1,88 @@
+//! Loopback ports and waiting for what shall answer on them.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+
+use crate::workspace;
+
+/// Finds `N` different loopback ports that nothing listens on.
+///
+/// Taken from below the ephemeral range (Linux: 32768 and up), so that no outgoing connection sits on one while a
+/// broker is down: tests restart brokers on the same port.
+pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    // A place of its own for each checkout keeps two on one machine apart, and ports the same from run to run.
+    let mut place = DefaultHasher::new();
+    workspace::root().hash(&mut place);
+    let start = 20_000 + (place.finish() % 1_000) as u16 * 10;
+    let mut held = Vec::with_capacity(N);
+    for port in (start..32_000).chain(20_000..start) {
+        if held.len() == N {
+            break;
+        }
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            held.push((port, listener));
+        }
+    }
+    let mut ports = [0; N];
+    if held.len() < N {
+        bail!("no {N} free loopback ports between 20000 and 32000: stop what holds them");
+    }
+    for (port, (free, _listener)) in ports.iter_mut().zip(&held) {
+        *port = *free;
+    }
+    Ok(ports)
+}
+
+/// The loopback address of a port.
+pub(crate) fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// Asks `ready` every 100 ms until it answers; gives up at `limit` or when `alive` says that it is in vain.
+pub(crate) fn wait_for<T>(
+    what: &str,
+    limit: Duration,
+    mut alive: impl FnMut() -> bool,
+    mut ready: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        let error = match ready() {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        if !alive() {
+            bail!("{what} ended before it answered (last try: {error:#})");
+        }
+        if start.elapsed() > limit {
+            bail!("{what} did not answer within {} s (last try: {error:#})", limit.as_secs());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_different_and_free() {
+        let ports = free_ports::<3>().unwrap();
+        for (i, port) in ports.iter().enumerate() {
+            assert!(!ports[..i].contains(port));
+            TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).unwrap();
+        }
+    }
+
+    #[test]
+    fn waiting_ends_when_the_process_has_ended() {
+        let result = wait_for("it", Duration::from_secs(60), || false, || -> Result<()> { bail!("refused") });
+        assert!(result.unwrap_err().to_string().contains("ended before it answered"));
+    }
+}

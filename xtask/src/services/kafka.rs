@@ -1,0 +1,266 @@
+//! Apache Kafka, one node in KRaft mode: found or downloaded; configured; started; asked.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::state::Service;
+use crate::{apt, net, process, workspace};
+
+/// 16 bytes in base64url. Always the same: the data is new each time, and the topics' ids with it.
+const CLUSTER_ID: &str = "dGlkZXdhdGVyLXRlc3QtMQ";
+
+/// Starts a broker on this port, with empty data and waits until it serves metadata.
+pub(super) fn start(dir: &Path, before: Option<&Service>, port: u16, controller: u16) -> Result<Service> {
+    if let Some(before) = before {
+        before.stop()?;
+    }
+    let java = java()?;
+    let from = provide(&dir.join("cache"))?;
+    let libs = libs(&from).with_context(|| format!("{} has no jars", from.display()))?;
+    let version = version(&libs)?;
+    let home = dir.join("kafka");
+    if home.exists() {
+        fs::remove_dir_all(&home).with_context(|| format!("cannot delete {}", home.display()))?;
+    }
+    fs::create_dir_all(&home)?;
+    let config = home.join("server.properties");
+    fs::write(&config, configuration(port, controller, &home.join("data")))?;
+    let log = home.join("kafka.log");
+
+    eprintln!("kafka: starting Kafka {version} from {} on port {port}", from.display());
+    let class_path = libs.join("*");
+    process::output(
+        Command::new(&java)
+            .args(["-Xmx256m", "-cp"])
+            .arg(&class_path)
+            .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
+            .arg(&config),
+    )
+    .context("formatting its storage")?;
+    let mut command = Command::new(&java);
+    // With no configuration of its own log4j would write errors only.
+    command.args(["-Xmx512m", "-Dorg.apache.logging.log4j.level=INFO", "-cp"]).arg(&class_path);
+    command.arg("kafka.Kafka").arg(&config).current_dir(&home);
+    let pid = process::spawn_detached(&mut command, &log)?;
+    let service = Service { pid, port, version, from, log, config };
+    let answer =
+        net::wait_for("Kafka", Duration::from_secs(90), || service.is_running(), || ask(service.port));
+    if let Err(error) = answer {
+        service.stop()?;
+        return Err(error.context(format!("see {}", service.log.display())));
+    }
+    eprintln!("kafka: Kafka {} answers on 127.0.0.1:{port}", service.version);
+    Ok(service)
+}
+
+/// Whether the service runs and serves metadata.
+pub(super) fn answers(service: &Service) -> bool {
+    service.is_running() && ask(service.port).is_ok()
+}
+
+/// A broker for tests: nothing is created by accident, nothing waits, cleaning and deletion come soon.
+fn configuration(port: u16, controller: u16, data: &Path) -> String {
+    format!(
+        "# Written by `cargo xtask services up`.
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+log.dirs={data}
+num.partitions=1
+auto.create.topics.enable=false
+delete.topic.enable=true
+
+# One node.
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+
+# Tests do not wait: retention and compaction act within seconds where a topic asks for them.
+group.initial.rebalance.delay.ms=0
+log.initial.task.delay.ms=1000
+log.retention.check.interval.ms=1000
+log.segment.delete.delay.ms=1000
+log.cleaner.enable=true
+log.cleaner.backoff.ms=500
+log.cleaner.threads=1
+log.cleaner.dedupe.buffer.size=8388608
+",
+        data = data.display()
+    )
+}
+
+/// Java 17 or newer.
+fn java() -> Result<PathBuf> {
+    let home = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin").join("java"));
+    let found = home.filter(|java| java.is_file()).or_else(|| process::find("java"));
+    let java = match found {
+        Some(java) => java,
+        None if apt::usable() => {
+            apt::install(&["default-jdk-headless", "maven"])?;
+            process::find("java").context("Debian's default-jdk-headless brought no java")?
+        }
+        None => {
+            bail!("no Java found: install Java 17 or newer (Debian: apt-get install default-jdk-headless)")
+        }
+    };
+    let text = process::output(Command::new(&java).arg("-version"))?;
+    match java_major(&text) {
+        Some(17..) => Ok(java),
+        _ => bail!(
+            "{} is too old for Kafka 4 ({}): install Java 17 or newer and set JAVA_HOME to it",
+            java.display(),
+            text.lines().next().unwrap_or_default()
+        ),
+    }
+}
+
+/// The number in `openjdk version "17.0.15" 2025-04-15`; Java 8 says `1.8`, which is 1 here: too old either way.
+fn java_major(text: &str) -> Option<u32> {
+    let (_, rest) = text.split_once("version \"")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Finds a Kafka, or downloads one. The folder returned holds `libs/` or `lib/`.
+fn provide(cache: &Path) -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("TIDEWATER_KAFKA").filter(|named| !named.is_empty()) {
+        let folder = PathBuf::from(named);
+        return folder.canonicalize().ok().filter(|folder| libs(folder).is_some()).with_context(|| {
+            format!(
+                "TIDEWATER_KAFKA={} holds no libs/ or lib/ with kafka_*.jar: name the folder of a Kafka distribution",
+                folder.display()
+            )
+        });
+    }
+    let on_path = process::find("kafka-server-start.sh").or_else(|| process::find("kafka-server-start"));
+    let distribution =
+        on_path.and_then(|script| Some(script.canonicalize().ok()?.parent()?.parent()?.to_path_buf()));
+    if let Some(folder) = distribution.filter(|folder| libs(folder).is_some()) {
+        return Ok(folder);
+    }
+    download(cache)
+}
+
+/// Copies the jars of `xtask/kafka/pom.xml` into the cache, unless they are there for this very pom.
+fn download(cache: &Path) -> Result<PathBuf> {
+    let pom = workspace::root().join("xtask").join("kafka").join("pom.xml");
+    let wanted = fs::read(&pom).with_context(|| format!("cannot read {}", pom.display()))?;
+    let folder = cache.join("kafka");
+    let stamp = folder.join("pom.xml");
+    if fs::read(&stamp).is_ok_and(|had| had == wanted) && libs(&folder).is_some() {
+        return Ok(folder);
+    }
+    if process::find("mvn").is_none() {
+        if !apt::usable() {
+            bail!(
+                "no Kafka found, and no Maven to download it: install Maven (Debian: apt-get install maven), \
+                 or name the folder of a Kafka distribution by TIDEWATER_KAFKA"
+            );
+        }
+        apt::install(&["maven"])?;
+    }
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(folder.join("libs"))?;
+    eprintln!("kafka: downloading Kafka and what it depends on with Maven (43 MB, once)");
+    process::run(
+        Command::new("mvn")
+            .args(["-q", "-B", "-f"])
+            .arg(&pom)
+            .arg("dependency:copy-dependencies")
+            .arg(format!("-DoutputDirectory={}", folder.join("libs").display()))
+            .arg(format!("-Dmaven.repo.local={}", cache.join("maven").display())),
+    )
+    .context(
+        "downloading Kafka; with no way to Maven Central, name a distribution's folder by TIDEWATER_KAFKA",
+    )?;
+    ensure!(libs(&folder).is_some(), "Maven brought no Kafka into {}", folder.display());
+    // Last, so that a download which broke off is done again.
+    fs::write(stamp, wanted)?;
+    Ok(folder)
+}
+
+/// The folder of jars in a distribution.
+fn libs(folder: &Path) -> Option<PathBuf> {
+    ["libs", "lib"].iter().map(|name| folder.join(name)).find(|libs| version(libs).is_ok())
+}
+
+/// The version in the name of the broker's jar, `kafka_2.13-4.3.1.jar`.
+fn version(libs: &Path) -> Result<String> {
+    for entry in fs::read_dir(libs)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let stem = name.strip_prefix("kafka_").and_then(|rest| rest.strip_suffix(".jar"));
+        if let Some((_scala, version)) = stem.and_then(|stem| stem.split_once('-'))
+            && version.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+        {
+            return Ok(version.to_owned());
+        }
+    }
+    bail!("no kafka_*.jar in {}", libs.display())
+}
+
+/// Asks for metadata (request 3, version 1, no topics) and expects a broker in the answer.
+///
+/// An open port is not enough: KRaft's broker listens before it has joined its cluster.
+fn ask(port: u16) -> Result<()> {
+    const REQUEST: &[u8] = b"\
+        \x00\x00\x00\x13\
+        \x00\x03\x00\x01\
+        \x00\x00\x00\x07\
+        \x00\x05xtask\
+        \x00\x00\x00\x00";
+    let mut stream = TcpStream::connect_timeout(&net::loopback(port), Duration::from_secs(1))?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    stream.write_all(REQUEST)?;
+    // Length, correlation id, number of brokers.
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer)?;
+    ensure!(answer[4..8] == [0, 0, 0, 7], "the answer is not Kafka's");
+    ensure!(
+        i32::from_be_bytes([answer[8], answer[9], answer[10], answer[11]]) > 0,
+        "it has not joined its cluster yet"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_javas_version() {
+        assert_eq!(java_major("openjdk version \"17.0.15\" 2025-04-15\n"), Some(17));
+        assert_eq!(java_major("java version \"1.8.0_402\"\n"), Some(1));
+        assert_eq!(java_major("java version \"21\" 2023-09-19 LTS\n"), Some(21));
+        assert_eq!(java_major("command not found"), None);
+    }
+
+    #[test]
+    fn finds_the_version_in_a_distribution() {
+        let dir = std::env::temp_dir().join(format!("xtask-kafka-{}", std::process::id()));
+        let libs_dir = dir.join("libs");
+        fs::create_dir_all(&libs_dir).unwrap();
+        assert!(libs(&dir).is_none());
+        for jar in ["kafka-clients-4.3.1.jar", "kafka_2.13-4.3.1-test.jar", "kafka_2.13-4.3.1.jar"] {
+            fs::write(libs_dir.join(jar), "").unwrap();
+        }
+        assert_eq!(version(&libs(&dir).unwrap()).unwrap(), "4.3.1");
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

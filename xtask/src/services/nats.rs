@@ -1,0 +1,145 @@
+//! nats-server with JetStream: found, built or installed; configured; started; asked.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+use super::state::Service;
+use crate::{apt, net, process};
+
+/// Built when no nats-server is found. 2.12 is the oldest that the tests are written for.
+const MODULE: &str = "github.com/nats-io/nats-server/v2";
+const VERSION: &str = "v2.15.2";
+
+/// Starts a nats-server on this port, with empty data and waits until JetStream answers.
+pub(super) fn start(dir: &Path, before: Option<&Service>, port: u16) -> Result<Service> {
+    if let Some(before) = before {
+        before.stop()?;
+    }
+    let binary = provide(&dir.join("cache"))?;
+    let home = dir.join("nats");
+    if home.exists() {
+        fs::remove_dir_all(&home).with_context(|| format!("cannot delete {}", home.display()))?;
+    }
+    fs::create_dir_all(home.join("data"))?;
+    let config = home.join("nats-server.conf");
+    fs::write(&config, configuration(port, &home.join("data")))?;
+    let log = home.join("nats-server.log");
+
+    eprintln!("nats: starting {} on port {port}", binary.display());
+    let pid = process::spawn_detached(Command::new(&binary).arg("-c").arg(&config), &log)?;
+    let mut service = Service { pid, port, version: String::new(), from: binary, log, config };
+    let answer =
+        net::wait_for("nats-server", Duration::from_secs(30), || service.is_running(), || ask(service.port));
+    match answer {
+        Ok(version) => service.version = version,
+        Err(error) => {
+            service.stop()?;
+            return Err(error.context(format!("see {}", service.log.display())));
+        }
+    }
+    eprintln!("nats: nats-server {} answers on 127.0.0.1:{port}", service.version);
+    Ok(service)
+}
+
+/// Whether the service runs and JetStream answers.
+pub(super) fn answers(service: &Service) -> bool {
+    service.is_running() && ask(service.port).is_ok()
+}
+
+fn configuration(port: u16, data: &Path) -> String {
+    format!(
+        "# Written by `cargo xtask services up`.\n\
+         server_name: tidewater-tests\n\
+         listen: \"127.0.0.1:{port}\"\n\
+         max_payload: 8MB\n\
+         jetstream {{\n  store_dir: {data:?}\n  max_memory_store: 512MB\n  max_file_store: 4GB\n}}\n"
+    )
+}
+
+/// Finds a nats-server, or makes one.
+fn provide(cache: &Path) -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("TIDEWATER_NATS").filter(|named| !named.is_empty()) {
+        let binary = PathBuf::from(named);
+        return binary.canonicalize().ok().filter(|binary| binary.is_file()).with_context(|| {
+            format!("TIDEWATER_NATS={} is no file: name a nats-server binary", binary.display())
+        });
+    }
+    if let Some(binary) = process::find("nats-server") {
+        return Ok(binary);
+    }
+    let built = cache.join("bin").join("nats-server");
+    if built.is_file() {
+        return Ok(built);
+    }
+    if process::find("go").is_some() {
+        return build(cache, &built);
+    }
+    if apt::usable() {
+        eprintln!("nats: no Go here: taking Debian's nats-server (older than the one that Go would build)");
+        apt::install(&["nats-server"])?;
+        return process::find("nats-server").context("Debian's nats-server package brought no nats-server");
+    }
+    bail!(
+        "no nats-server found: install it or Go (which builds it: `go install {MODULE}@{VERSION}`), \
+         or name a binary by TIDEWATER_NATS"
+    )
+}
+
+/// Builds the pinned version; everything that Go keeps goes into the cache, so that CI can keep it.
+fn build(cache: &Path, binary: &Path) -> Result<PathBuf> {
+    eprintln!("nats: building nats-server {VERSION} with Go (about a minute, once)");
+    let go = cache.join("go");
+    process::run(
+        Command::new("go")
+            .args(["install", &format!("{MODULE}@{VERSION}")])
+            .env("GOBIN", cache.join("bin"))
+            .env("GOMODCACHE", go.join("mod"))
+            .env("GOCACHE", go.join("build"))
+            // Else the module cache is read-only and `cargo clean` cannot delete it.
+            .env("GOFLAGS", "-modcacherw")
+            .env("CGO_ENABLED", "0"),
+    )
+    .context("building nats-server; with no way to the Go modules, name a binary by TIDEWATER_NATS")?;
+    if !binary.is_file() {
+        bail!("`go install` brought no {}", binary.display());
+    }
+    Ok(binary.to_path_buf())
+}
+
+/// Asks JetStream for its account over the plain protocol and returns the server's version.
+fn ask(port: u16) -> Result<String> {
+    let stream = TcpStream::connect_timeout(&net::loopback(port), Duration::from_secs(1))?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let info: serde_json::Value =
+        serde_json::from_str(line.trim_start_matches("INFO ")).context("its greeting is not NATS")?;
+    (&stream).write_all(
+        b"CONNECT {\"verbose\":false,\"pedantic\":false}\r\n\
+          SUB tidewater.ready 1\r\nPUB $JS.API.INFO tidewater.ready 0\r\n\r\n",
+    )?;
+    loop {
+        line.clear();
+        if reader.read_line(&mut line)? == 0 || line.starts_with("-ERR") {
+            bail!("JetStream does not answer: {}", line.trim());
+        }
+        if line.starts_with("MSG tidewater.ready") {
+            break;
+        }
+    }
+    line.clear();
+    reader.read_line(&mut line)?;
+    if !line.contains("account_info_response") || line.contains("\"error\"") {
+        bail!("JetStream answers with an error: {}", line.trim());
+    }
+    Ok(info["version"].as_str().unwrap_or("of unknown version").to_owned())
+}
