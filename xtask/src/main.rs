@@ -11,9 +11,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod apt;
+mod group;
+mod needs;
 mod net;
 mod process;
 mod services;
+mod test;
 mod workspace;
 
 use std::process::ExitCode;
@@ -30,12 +33,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Every test, against real brokers and a real browser.
+    Test(test::Args),
     /// Real brokers on loopback: nats-server with JetStream and Apache Kafka.
     Services(services::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
+        Task::Test(args) => test::run(&args),
         Task::Services(args) => services::run(args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::workspace;
+use crate::{group, workspace};
 
 /// Finds `N` different loopback ports that nothing listens on.
 ///
@@ -57,6 +57,7 @@ pub(crate) fn wait_for<T>(
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
+        group::check_interrupted()?;
         if !alive() {
             bail!("{what} ended before it answered (last try: {error:#})");
         }

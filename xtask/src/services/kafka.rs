@@ -12,7 +12,11 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use super::state::Service;
-use crate::{apt, net, process, workspace};
+use crate::{
+    apt,
+    needs::{Need, State as Found, install_command},
+    net, process, workspace,
+};
 
 /// 16 bytes in base64url. Always the same: the data is new each time, and the topics' ids with it.
 const CLUSTER_ID: &str = "dGlkZXdhdGVyLXRlc3QtMQ";
@@ -23,7 +27,11 @@ pub(super) fn start(dir: &Path, before: Option<&Service>, port: u16, controller:
         before.stop()?;
     }
     let java = java()?;
-    let from = provide(&dir.join("cache"))?;
+    let cache = dir.join("cache");
+    let from = match locate(&cache)? {
+        Some(folder) => folder,
+        None => download(&cache)?,
+    };
     let libs = libs(&from).with_context(|| format!("{} has no jars", from.display()))?;
     let version = version(&libs)?;
     let home = dir.join("kafka");
@@ -105,23 +113,52 @@ log.cleaner.dedupe.buffer.size=8388608
     )
 }
 
-/// Java 17 or newer.
+/// What there is to tell about it and about Java before it is started.
+pub(super) fn needs(cache: &Path) -> [Need; 2] {
+    let java = match find_java() {
+        Ok(Some(java)) => Found::Found(java.display().to_string()),
+        Ok(None) if apt::usable() => Found::Obtainable("Debian's package default-jdk-headless".into()),
+        Ok(None) => {
+            Found::Missing(format!("Kafka runs in it; install: {}", install_command("default-jdk-headless")))
+        }
+        Err(error) => Found::Missing(format!("{error:#}")),
+    };
+    let kafka = match locate(cache) {
+        Ok(Some(folder)) => Found::Found(folder.display().to_string()),
+        Ok(None) if process::find("mvn").is_some() => Found::Obtainable("Maven Central (43 MB)".into()),
+        Ok(None) if apt::usable() => {
+            Found::Obtainable("Debian's package maven, then Maven Central (43 MB)".into())
+        }
+        Ok(None) => Found::Missing(format!(
+            "name the folder of a distribution by TIDEWATER_KAFKA, or install what downloads it: {}",
+            install_command("maven")
+        )),
+        Err(error) => Found::Missing(format!("{error:#}")),
+    };
+    [Need { name: "Java 17", state: java }, Need { name: "Kafka", state: kafka }]
+}
+
+/// Java 17 or newer; installed where that is possible.
 fn java() -> Result<PathBuf> {
+    if let Some(java) = find_java()? {
+        return Ok(java);
+    }
+    if !apt::usable() {
+        bail!("no Java found; install Java 17 or newer: {}", install_command("default-jdk-headless"));
+    }
+    apt::install(&["default-jdk-headless", "maven"])?;
+    find_java()?.context("Debian's default-jdk-headless brought no java")
+}
+
+/// Java in `JAVA_HOME`, else on PATH; an error if it is older than 17.
+fn find_java() -> Result<Option<PathBuf>> {
     let home = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin").join("java"));
-    let found = home.filter(|java| java.is_file()).or_else(|| process::find("java"));
-    let java = match found {
-        Some(java) => java,
-        None if apt::usable() => {
-            apt::install(&["default-jdk-headless", "maven"])?;
-            process::find("java").context("Debian's default-jdk-headless brought no java")?
-        }
-        None => {
-            bail!("no Java found: install Java 17 or newer (Debian: apt-get install default-jdk-headless)")
-        }
+    let Some(java) = home.filter(|java| java.is_file()).or_else(|| process::find("java")) else {
+        return Ok(None);
     };
     let text = process::output(Command::new(&java).arg("-version"))?;
     match java_major(&text) {
-        Some(17..) => Ok(java),
+        Some(17..) => Ok(Some(java)),
         _ => bail!(
             "{} is too old for Kafka 4 ({}): install Java 17 or newer and set JAVA_HOME to it",
             java.display(),
@@ -136,11 +173,12 @@ fn java_major(text: &str) -> Option<u32> {
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// Finds a Kafka, or downloads one. The folder returned holds `libs/` or `lib/`.
-fn provide(cache: &Path) -> Result<PathBuf> {
+/// A Kafka that is here: named, on PATH, or downloaded before. The folder holds `libs/` or `lib/`.
+fn locate(cache: &Path) -> Result<Option<PathBuf>> {
     if let Some(named) = std::env::var_os("TIDEWATER_KAFKA").filter(|named| !named.is_empty()) {
         let folder = PathBuf::from(named);
-        return folder.canonicalize().ok().filter(|folder| libs(folder).is_some()).with_context(|| {
+        let found = folder.canonicalize().ok().filter(|folder| libs(folder).is_some());
+        return found.map(Some).with_context(|| {
             format!(
                 "TIDEWATER_KAFKA={} holds no libs/ or lib/ with kafka_*.jar: name the folder of a Kafka distribution",
                 folder.display()
@@ -151,20 +189,25 @@ fn provide(cache: &Path) -> Result<PathBuf> {
     let distribution =
         on_path.and_then(|script| Some(script.canonicalize().ok()?.parent()?.parent()?.to_path_buf()));
     if let Some(folder) = distribution.filter(|folder| libs(folder).is_some()) {
-        return Ok(folder);
+        return Ok(Some(folder));
     }
-    download(cache)
+    // Downloaded for this very pom: another version there means another download.
+    let folder = cache.join("kafka");
+    let same =
+        fs::read(pom()).is_ok_and(|wanted| fs::read(folder.join("pom.xml")).is_ok_and(|had| had == wanted));
+    Ok(Some(folder).filter(|folder| same && libs(folder).is_some()))
 }
 
-/// Copies the jars of `xtask/kafka/pom.xml` into the cache, unless they are there for this very pom.
+fn pom() -> PathBuf {
+    workspace::root().join("xtask").join("kafka").join("pom.xml")
+}
+
+/// Copies the jars of `xtask/kafka/pom.xml` into the cache.
 fn download(cache: &Path) -> Result<PathBuf> {
-    let pom = workspace::root().join("xtask").join("kafka").join("pom.xml");
+    let pom = pom();
     let wanted = fs::read(&pom).with_context(|| format!("cannot read {}", pom.display()))?;
     let folder = cache.join("kafka");
     let stamp = folder.join("pom.xml");
-    if fs::read(&stamp).is_ok_and(|had| had == wanted) && libs(&folder).is_some() {
-        return Ok(folder);
-    }
     if process::find("mvn").is_none() {
         if !apt::usable() {
             bail!(
@@ -218,7 +261,7 @@ fn version(libs: &Path) -> Result<String> {
 /// Asks for metadata (request 3, version 1, no topics) and expects a broker in the answer.
 ///
 /// An open port is not enough: KRaft's broker listens before it has joined its cluster.
-fn ask(port: u16) -> Result<()> {
+pub(super) fn ask(port: u16) -> Result<()> {
     const REQUEST: &[u8] = b"\
         \x00\x00\x00\x13\
         \x00\x03\x00\x01\

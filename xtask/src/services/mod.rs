@@ -19,7 +19,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::{Args as ClapArgs, Subcommand};
 
 pub(crate) use self::state::State;
-use crate::{net, workspace};
+use crate::{needs::Need, net, workspace};
 
 /// Arguments of `cargo xtask services`.
 #[derive(ClapArgs)]
@@ -75,7 +75,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             }
             Ok(())
         }
-        Action::Down => down(),
+        Action::Down => stop(&["nats", "kafka"]),
         Action::Status => status(),
     }
 }
@@ -131,15 +131,22 @@ pub(crate) fn up(needs: Needs) -> Result<Up> {
     }
 }
 
-/// Stops what `up` started and deletes its data.
-pub(crate) fn down() -> Result<()> {
+/// Stops the brokers of these names, if they run, and deletes their data.
+pub(crate) fn stop(names: &[&str]) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
     if !dir().exists() {
         eprintln!("nothing to stop");
         return Ok(());
     }
     let _lock = state::lock(&dir())?;
     let mut state = State::load(&dir())?;
-    for (name, service) in [("nats", state.nats.take()), ("kafka", state.kafka.take())] {
+    for name in names {
+        let service = match *name {
+            "kafka" => state.kafka.take(),
+            _ => state.nats.take(),
+        };
         let was_running = match &service {
             Some(service) => service.stop()?,
             None => false,
@@ -182,6 +189,14 @@ fn status() -> Result<()> {
     Ok(())
 }
 
+/// What the brokers need and where it is.
+pub(crate) fn needs() -> Vec<Need> {
+    let cache = dir().join("cache");
+    let mut needs = vec![nats::need(&cache)];
+    needs.extend(kafka::needs(&cache));
+    needs
+}
+
 /// The environment that tests and examples read.
 ///
 /// The brokers' addresses, and where their programs are for tests that start, kill and restart brokers of their own.
@@ -196,6 +211,24 @@ pub(crate) fn exports(state: &State) -> Vec<(&'static str, String)> {
         exports.push(("TIDEWATER_NATS", nats.from.display().to_string()));
     }
     exports
+}
+
+/// A line for each broker that a run uses: what it is and where.
+pub(crate) fn described(state: &State, exports: &[(&str, String)]) -> Vec<String> {
+    let address =
+        |name: &str| exports.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
+    let mut lines = Vec::new();
+    if let Some(at) = address("TIDEWATER_TEST_KAFKA") {
+        let ours = state.kafka.as_ref().filter(|kafka| at.ends_with(&format!(":{}", kafka.port)));
+        let version = ours.map_or("(not ours, version unknown)", |kafka| &kafka.version);
+        lines.push(format!("Kafka {version} at {at}"));
+    }
+    if let Some(at) = address("TIDEWATER_TEST_NATS") {
+        let ours = state.nats.as_ref().filter(|nats| at.ends_with(&format!(":{}", nats.port)));
+        let version = ours.map_or("(not ours, version unknown)", |nats| &nats.version);
+        lines.push(format!("nats-server {version} at {at}"));
+    }
+    lines
 }
 
 fn dir() -> PathBuf {

@@ -12,7 +12,11 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::state::Service;
-use crate::{apt, net, process};
+use crate::{
+    apt,
+    needs::{Need, State as Found},
+    net, process,
+};
 
 /// Built when no nats-server is found. 2.12 is the oldest that the tests are written for.
 const MODULE: &str = "github.com/nats-io/nats-server/v2";
@@ -64,33 +68,50 @@ fn configuration(port: u16, data: &Path) -> String {
     )
 }
 
-/// Finds a nats-server, or makes one.
-fn provide(cache: &Path) -> Result<PathBuf> {
+/// What there is to tell about it before it is started.
+pub(super) fn need(cache: &Path) -> Need {
+    let state = match locate(cache) {
+        Err(error) => Found::Missing(format!("{error:#}")),
+        Ok(Some(binary)) => Found::Found(binary.display().to_string()),
+        Ok(None) if process::find("go").is_some() => {
+            Found::Obtainable(format!("go install {MODULE}@{VERSION}"))
+        }
+        Ok(None) if apt::usable() => Found::Obtainable("Debian's package nats-server".into()),
+        Ok(None) => Found::Missing(MISSING.into()),
+    };
+    Need { name: "nats-server", state }
+}
+
+const MISSING: &str = "no nats-server found: install it or Go (which builds it, with no more than Go itself), \
+                       or name a binary by TIDEWATER_NATS";
+
+/// A nats-server that is here: named, on PATH, or built before.
+fn locate(cache: &Path) -> Result<Option<PathBuf>> {
     if let Some(named) = std::env::var_os("TIDEWATER_NATS").filter(|named| !named.is_empty()) {
         let binary = PathBuf::from(named);
-        return binary.canonicalize().ok().filter(|binary| binary.is_file()).with_context(|| {
+        let file = binary.canonicalize().ok().filter(|binary| binary.is_file());
+        return file.map(Some).with_context(|| {
             format!("TIDEWATER_NATS={} is no file: name a nats-server binary", binary.display())
         });
     }
-    if let Some(binary) = process::find("nats-server") {
+    let built = cache.join("bin").join("nats-server");
+    Ok(process::find("nats-server").or_else(|| built.is_file().then_some(built)))
+}
+
+/// Finds a nats-server, or makes one.
+fn provide(cache: &Path) -> Result<PathBuf> {
+    if let Some(binary) = locate(cache)? {
         return Ok(binary);
     }
-    let built = cache.join("bin").join("nats-server");
-    if built.is_file() {
-        return Ok(built);
-    }
     if process::find("go").is_some() {
-        return build(cache, &built);
+        return build(cache, &cache.join("bin").join("nats-server"));
     }
     if apt::usable() {
         eprintln!("nats: no Go here: taking Debian's nats-server (older than the one that Go would build)");
         apt::install(&["nats-server"])?;
         return process::find("nats-server").context("Debian's nats-server package brought no nats-server");
     }
-    bail!(
-        "no nats-server found: install it or Go (which builds it: `go install {MODULE}@{VERSION}`), \
-         or name a binary by TIDEWATER_NATS"
-    )
+    bail!(MISSING)
 }
 
 /// Builds the pinned version; everything that Go keeps goes into the cache, so that CI can keep it.
@@ -115,7 +136,7 @@ fn build(cache: &Path, binary: &Path) -> Result<PathBuf> {
 }
 
 /// Asks JetStream for its account over the plain protocol and returns the server's version.
-fn ask(port: u16) -> Result<String> {
+pub(super) fn ask(port: u16) -> Result<String> {
     let stream = TcpStream::connect_timeout(&net::loopback(port), Duration::from_secs(1))?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     let mut reader = BufReader::new(stream.try_clone()?);
