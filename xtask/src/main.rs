@@ -17,6 +17,7 @@ mod net;
 mod process;
 mod services;
 mod test;
+mod tidy;
 mod workspace;
 
 use std::process::ExitCode;
@@ -37,11 +38,14 @@ enum Task {
     Test(test::Args),
     /// Real brokers on loopback: nats-server with JetStream and Apache Kafka.
     Services(services::Args),
+    /// The workspace's policy: who may depend on whom, what features leave out, short files.
+    Tidy,
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Test(args) => test::run(&args),
+        Task::Tidy => tidy::run(),
         Task::Services(args) => services::run(args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

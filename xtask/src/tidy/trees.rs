@@ -1,0 +1,149 @@
+//! What is in the build and what is not: read from `cargo tree`, so that it holds for dependencies of dependencies.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use super::table::{BROKERS, FRAMEWORKS};
+use crate::{process, workspace};
+
+/// A feature of the facade and the crates that it alone brings.
+const FEATURES: &[(&str, &[&str])] = &[
+    ("kafka", &["rdkafka", "rdkafka-sys", "tidewater-kafka"]),
+    ("nats", &["async-nats", "tidewater-nats"]),
+    ("warp", &["warp", "tidewater-warp"]),
+    ("rocket", &["rocket", "rocket_http", "tidewater-rocket"]),
+    ("salvo", &["salvo", "salvo_core", "tidewater-salvo"]),
+];
+
+/// Packages that compile C or look for C libraries in a build script.
+const C_BUILDERS: &[&str] = &[
+    "cc",
+    "cmake",
+    "pkg-config",
+    "vcpkg",
+    "bindgen",
+    "autotools",
+    "nasm-rs",
+    "cxx-build",
+    "ring",
+    "openssl-src",
+];
+
+/// Packages named `-sys` that hold declarations only.
+const PURE_SYS: &[&str] = &["linux-raw-sys", "windows-sys", "core-foundation-sys", "js-sys", "web-sys"];
+
+type Tree = BTreeSet<String>;
+
+/// The inner crates know no broker, framework or server, not even through others.
+pub(super) fn check_crates() -> Result<Vec<String>> {
+    let servers = ["hyper", "hyper-util", "reqwest"].as_slice();
+    let http = ["http", "http-body", "tower"].as_slice();
+    let mut findings = Vec::new();
+    for (package, banned) in [
+        ("tidewater-core", [BROKERS, FRAMEWORKS, servers, http].concat()),
+        ("tidewater-hub", [BROKERS, FRAMEWORKS, servers, http].concat()),
+        ("tidewater-http", [BROKERS, FRAMEWORKS, servers].concat()),
+        ("tidewater-testkit", [BROKERS, FRAMEWORKS].concat()),
+    ] {
+        findings.extend(holds(package, &tree(package, None, "normal,build")?, &banned));
+    }
+    Ok(findings)
+}
+
+/// Each feature brings what it is for and nothing of the others, in the facade and in the gateway.
+pub(super) fn check_features() -> Result<Vec<String>> {
+    let mut findings = Vec::new();
+    let alone = FEATURES.iter().map(|(name, _)| vec![*name]);
+    let sets: Vec<Vec<&str>> = alone.chain([vec![], vec!["nats", "warp"]]).collect();
+    for package in ["tidewater", "tidewater-gateway"] {
+        for set in &sets {
+            findings.extend(exclusions(package, set, &tree(package, Some(set), "normal,build")?));
+        }
+    }
+    Ok(findings)
+}
+
+/// Rust and the linker that it needs are enough for `cargo xtask demo`: for the gateway that it builds, and for itself.
+pub(super) fn check_no_c() -> Result<Vec<String>> {
+    let gateway = tree("tidewater-gateway", Some(&[]), "normal,build")?;
+    let xtask = tree("xtask", None, "normal,build")?;
+    Ok([c_builders("tidewater-gateway --no-default-features", &gateway), c_builders("xtask", &xtask)]
+        .concat())
+}
+
+fn exclusions(package: &str, features: &[&str], tree: &Tree) -> Vec<String> {
+    let shown = format!("{package} --no-default-features --features '{}'", features.join(","));
+    let mut findings = Vec::new();
+    for (feature, crates) in FEATURES {
+        if features.contains(feature) {
+            let absent = crates.iter().filter(|name| !tree.contains(**name));
+            findings.extend(
+                absent.map(|name| format!("{shown} lacks {name}, which the feature {feature} brings")),
+            );
+        } else {
+            findings.extend(holds(&shown, tree, crates));
+        }
+    }
+    findings
+}
+
+fn c_builders(shown: &str, tree: &Tree) -> Vec<String> {
+    let sys = tree.iter().filter(|name| name.ends_with("-sys") && !PURE_SYS.contains(&name.as_str()));
+    let builders = tree.iter().filter(|name| C_BUILDERS.contains(&name.as_str()));
+    builders.chain(sys).map(|name| format!("{shown} holds {name}, which compiles or seeks C")).collect()
+}
+
+fn holds(shown: &str, tree: &Tree, banned: &[&str]) -> Vec<String> {
+    let found = banned.iter().filter(|name| tree.contains(**name));
+    found.map(|name| format!("{shown} holds {name} (cargo tree -i {name} tells why)")).collect()
+}
+
+/// Names of all packages in a package's build, for this machine's target.
+fn tree(package: &str, features: Option<&[&str]>, edges: &str) -> Result<Tree> {
+    let mut command = workspace::cargo();
+    command.args(["tree", "--quiet", "--package", package, "--edges", edges, "--prefix", "none"]);
+    if let Some(features) = features {
+        command.args(["--no-default-features", "--features", &features.join(",")]);
+    }
+    let text = process::output(&mut command)?;
+    Ok(text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(names: &[&str]) -> Tree {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_feature_that_brings_another_is_found() {
+        let clean = set(&["tidewater", "async-nats", "tidewater-nats"]);
+        assert!(exclusions("tidewater", &["nats"], &clean).is_empty());
+        let leaky = set(&["tidewater", "async-nats", "tidewater-nats", "salvo_core"]);
+        assert_eq!(exclusions("tidewater", &["nats"], &leaky).len(), 1);
+        let empty = set(&["tidewater"]);
+        assert_eq!(exclusions("tidewater", &["nats"], &empty).len(), 2, "both of its crates are lacking");
+    }
+
+    #[test]
+    fn what_compiles_c_is_found() {
+        assert!(c_builders("x", &set(&["libc", "linux-raw-sys", "windows-sys"])).is_empty());
+        assert_eq!(c_builders("x", &set(&["cc"])).len(), 1);
+        assert_eq!(c_builders("x", &set(&["rdkafka-sys"])).len(), 1);
+    }
+
+    #[test]
+    fn a_banned_package_is_found() {
+        assert_eq!(holds("x", &set(&["bytes", "hyper"]), &["hyper"]).len(), 1);
+        assert!(holds("x", &set(&["bytes"]), &["hyper"]).is_empty());
+    }
+
+    #[test]
+    fn trees_are_read() {
+        let xtask = tree("xtask", None, "normal").unwrap();
+        assert!(xtask.contains("clap") && xtask.contains("xtask"));
+    }
+}
