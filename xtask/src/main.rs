@@ -11,6 +11,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod apt;
+mod demo;
 mod group;
 mod needs;
 mod net;
@@ -34,6 +35,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// The gateway with a live feed: no broker, no C, nothing to set up.
+    Demo(demo::Args),
     /// Every test, against real brokers and a real browser.
     Test(test::Args),
     /// Real brokers on loopback: nats-server with JetStream and Apache Kafka.
@@ -44,6 +47,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
+        Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Tidy => tidy::run(),
         Task::Services(args) => services::run(args).map(|()| ExitCode::SUCCESS),

@@ -1,10 +1,12 @@
 //! Where things are: the workspace's root, its target folder, the cargo that runs us.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
+
+use anyhow::{Context, Result};
 
 /// The workspace's root folder.
 pub(crate) fn root() -> PathBuf {
@@ -25,4 +27,20 @@ pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command
+}
+
+/// Puts a binary that cargo has just built (`target/debug/NAME`) aside, as `target/xtask/PURPOSE/NAME`: the next build
+/// with other features replaces it where it was.
+pub(crate) fn aside(name: &str, purpose: &str) -> Result<PathBuf> {
+    let file = format!("{name}{}", env::consts::EXE_SUFFIX);
+    let built = target().join("debug").join(&file);
+    let folder = target().join("xtask").join(purpose);
+    let aside = folder.join(&file);
+    // A new file, not new bytes in the old one: somebody may be running that.
+    let fresh = folder.join(format!("{file}.{}", std::process::id()));
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::copy(&built, &fresh))
+        .and_then(|_| fs::rename(&fresh, &aside))
+        .with_context(|| format!("cannot copy {} to {}", built.display(), aside.display()))?;
+    Ok(aside)
 }

@@ -7,14 +7,13 @@
 mod report;
 
 use std::{
-    fs,
     io::{BufRead, BufReader, Write, pipe},
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     time::Instant,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Args as ClapArgs;
 
 use self::report::Report;
@@ -91,16 +90,7 @@ fn build(args: &Args) -> Result<PathBuf> {
     }
     let status = Group::spawn(command.stdin(Stdio::null()))?.wait()?;
     ensure!(status.success(), "the workspace does not build");
-    let built = workspace::target().join("debug").join(exe("tidewater"));
-    let folder = workspace::target().join("xtask");
-    let aside = folder.join(exe("tidewater"));
-    fs::create_dir_all(&folder)?;
-    // A new file, not new bytes in the old one: somebody may be running that.
-    let fresh = folder.join(format!("tidewater.{}", std::process::id()));
-    fs::copy(&built, &fresh)
-        .and_then(|_| fs::rename(&fresh, &aside))
-        .with_context(|| format!("cannot copy {} to {}", built.display(), aside.display()))?;
-    Ok(aside)
+    workspace::aside("tidewater", "test")
 }
 
 /// The named packages, or all.
@@ -111,10 +101,6 @@ fn select(command: &mut Command, packages: &[String]) {
     for name in packages {
         command.args(["--package", name]);
     }
-}
-
-fn exe(name: &str) -> String {
-    format!("{name}{}", std::env::consts::EXE_SUFFIX)
 }
 
 /// Which tests a pass runs.
