@@ -4,7 +4,6 @@
 //! channel. The feed is this machine's load and memory, published as anybody would publish it: by `POST`.
 
 use std::{
-    net::TcpListener,
     path::PathBuf,
     process::{Command, ExitCode, Stdio},
     thread,
@@ -42,7 +41,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     group::catch_interrupts()?;
     let gateway = build()?;
-    let port = next_free_port(args.port)?;
+    let port = net::next_free_port(args.port)?;
     if port != args.port {
         eprintln!("Port {} is taken: using {port}", args.port);
     }
@@ -77,12 +76,6 @@ fn build() -> Result<PathBuf> {
     ensure!(status.success(), "the gateway does not build: see above");
     eprintln!("Built in {} s", start.elapsed().as_secs());
     workspace::aside("tidewater", "demo")
-}
-
-fn next_free_port(first: u16) -> Result<u16> {
-    (first..first.saturating_add(50))
-        .find(|port| TcpListener::bind(net::loopback(*port)).is_ok())
-        .with_context(|| format!("no free port from {first} on: name another one with --port"))
 }
 
 fn agent() -> ureq::Agent {
@@ -135,13 +128,6 @@ fn measure(system: &mut System) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_taken_port_is_passed_over() {
-        let taken = TcpListener::bind(net::loopback(0)).unwrap();
-        let port = taken.local_addr().unwrap().port();
-        assert!(next_free_port(port).unwrap() > port);
-    }
 
     #[test]
     fn the_measure_is_real() {

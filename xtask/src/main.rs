@@ -12,6 +12,7 @@
 
 mod apt;
 mod demo;
+mod examples;
 mod group;
 mod needs;
 mod net;
@@ -37,6 +38,8 @@ struct Cli {
 enum Task {
     /// The gateway with a live feed: no broker, no C, nothing to set up.
     Demo(demo::Args),
+    /// The examples: list them, run one, check them all.
+    Examples(examples::Args),
     /// Every test, against real brokers and a real browser.
     Test(test::Args),
     /// Real brokers on loopback: nats-server with JetStream and Apache Kafka.
@@ -48,6 +51,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Demo(args) => demo::run(&args),
+        Task::Examples(args) => examples::run(args),
         Task::Test(args) => test::run(&args),
         Task::Tidy => tidy::run(),
         Task::Services(args) => services::run(args).map(|()| ExitCode::SUCCESS),

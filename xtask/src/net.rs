@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::{group, workspace};
 
@@ -37,6 +37,13 @@ pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
         *port = *free;
     }
     Ok(ports)
+}
+
+/// This port, or the next one that nothing listens on.
+pub(crate) fn next_free_port(first: u16) -> Result<u16> {
+    (first..first.saturating_add(50))
+        .find(|port| TcpListener::bind(loopback(*port)).is_ok())
+        .with_context(|| format!("no free port from {first} on: name another one"))
 }
 
 /// The loopback address of a port.
@@ -79,6 +86,13 @@ mod tests {
             assert!(!ports[..i].contains(port));
             TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_taken_port_is_passed_over() {
+        let taken = TcpListener::bind(loopback(0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        assert!(next_free_port(port).unwrap() > port);
     }
 
     #[test]

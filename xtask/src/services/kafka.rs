@@ -2,8 +2,6 @@
 
 use std::{
     fs,
-    io::{Read, Write},
-    net::TcpStream,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -11,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::state::Service;
+use super::{kafka_wire, state::Service};
 use crate::{
     apt,
     needs::{Need, State as Found, install_command},
@@ -59,8 +57,12 @@ pub(super) fn start(dir: &Path, before: Option<&Service>, port: u16, controller:
     command.arg("kafka.Kafka").arg(&config).current_dir(&home);
     let pid = process::spawn_detached(&mut command, &log)?;
     let service = Service { pid, port, version, from, log, config };
-    let answer =
-        net::wait_for("Kafka", Duration::from_secs(90), || service.is_running(), || ask(service.port));
+    let answer = net::wait_for(
+        "Kafka",
+        Duration::from_secs(90),
+        || service.is_running(),
+        || kafka_wire::ask(service.port),
+    );
     if let Err(error) = answer {
         service.stop()?;
         return Err(error.context(format!("see {}", service.log.display())));
@@ -71,7 +73,7 @@ pub(super) fn start(dir: &Path, before: Option<&Service>, port: u16, controller:
 
 /// Whether the service runs and serves metadata.
 pub(super) fn answers(service: &Service) -> bool {
-    service.is_running() && ask(service.port).is_ok()
+    service.is_running() && kafka_wire::ask(service.port).is_ok()
 }
 
 /// A broker for tests: nothing is created by accident, nothing waits, cleaning and deletion come soon.
@@ -256,30 +258,6 @@ fn version(libs: &Path) -> Result<String> {
         }
     }
     bail!("no kafka_*.jar in {}", libs.display())
-}
-
-/// Asks for metadata (request 3, version 1, no topics) and expects a broker in the answer.
-///
-/// An open port is not enough: KRaft's broker listens before it has joined its cluster.
-pub(super) fn ask(port: u16) -> Result<()> {
-    const REQUEST: &[u8] = b"\
-        \x00\x00\x00\x13\
-        \x00\x03\x00\x01\
-        \x00\x00\x00\x07\
-        \x00\x05xtask\
-        \x00\x00\x00\x00";
-    let mut stream = TcpStream::connect_timeout(&net::loopback(port), Duration::from_secs(1))?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    stream.write_all(REQUEST)?;
-    // Length, correlation id, number of brokers.
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer)?;
-    ensure!(answer[4..8] == [0, 0, 0, 7], "the answer is not Kafka's");
-    ensure!(
-        i32::from_be_bytes([answer[8], answer[9], answer[10], answer[11]]) > 0,
-        "it has not joined its cluster yet"
-    );
-    Ok(())
 }
 
 #[cfg(test)]

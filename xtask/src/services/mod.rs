@@ -10,7 +10,9 @@
 //! pids, stands in `target/services/state.json`, so that every run of xtask finds what another one started.
 
 mod kafka;
+mod kafka_wire;
 mod nats;
+mod nats_wire;
 mod state;
 
 use std::{fs, path::PathBuf, thread};
@@ -18,7 +20,7 @@ use std::{fs, path::PathBuf, thread};
 use anyhow::{Context, Result, anyhow};
 use clap::{Args as ClapArgs, Subcommand};
 
-pub(crate) use self::state::State;
+pub(crate) use self::state::{Service, State};
 use crate::{needs::Need, net, workspace};
 
 /// Arguments of `cargo xtask services`.
@@ -211,6 +213,18 @@ pub(crate) fn exports(state: &State) -> Vec<(&'static str, String)> {
         exports.push(("TIDEWATER_NATS", nats.from.display().to_string()));
     }
     exports
+}
+
+/// Creates a topic in the Kafka that runs; one that exists is left as it is.
+pub(crate) fn create_topic(state: &State, name: &str, partitions: u16) -> Result<()> {
+    let kafka = state.kafka.as_ref().context("a topic is wanted, but no Kafka is needed")?;
+    kafka_wire::create_topic(kafka.port, name, partitions)
+}
+
+/// Creates a JetStream stream in the nats-server that runs; one that exists is left as it is.
+pub(crate) fn create_stream(state: &State, name: &str, subjects: &[&str]) -> Result<()> {
+    let nats = state.nats.as_ref().context("a stream is wanted, but no NATS is needed")?;
+    nats_wire::create_stream(nats.port, name, subjects)
 }
 
 /// A line for each broker that a run uses: what it is and where.

@@ -2,8 +2,6 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
-    net::TcpStream,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -11,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::state::Service;
+use super::{nats_wire, state::Service};
 use crate::{
     apt,
     needs::{Need, State as Found},
@@ -40,8 +38,12 @@ pub(super) fn start(dir: &Path, before: Option<&Service>, port: u16) -> Result<S
     eprintln!("nats: starting {} on port {port}", binary.display());
     let pid = process::spawn_detached(Command::new(&binary).arg("-c").arg(&config), &log)?;
     let mut service = Service { pid, port, version: String::new(), from: binary, log, config };
-    let answer =
-        net::wait_for("nats-server", Duration::from_secs(30), || service.is_running(), || ask(service.port));
+    let answer = net::wait_for(
+        "nats-server",
+        Duration::from_secs(30),
+        || service.is_running(),
+        || nats_wire::ask(service.port),
+    );
     match answer {
         Ok(version) => service.version = version,
         Err(error) => {
@@ -55,7 +57,7 @@ pub(super) fn start(dir: &Path, before: Option<&Service>, port: u16) -> Result<S
 
 /// Whether the service runs and JetStream answers.
 pub(super) fn answers(service: &Service) -> bool {
-    service.is_running() && ask(service.port).is_ok()
+    service.is_running() && nats_wire::ask(service.port).is_ok()
 }
 
 fn configuration(port: u16, data: &Path) -> String {
@@ -133,34 +135,4 @@ fn build(cache: &Path, binary: &Path) -> Result<PathBuf> {
         bail!("`go install` brought no {}", binary.display());
     }
     Ok(binary.to_path_buf())
-}
-
-/// Asks JetStream for its account over the plain protocol and returns the server's version.
-pub(super) fn ask(port: u16) -> Result<String> {
-    let stream = TcpStream::connect_timeout(&net::loopback(port), Duration::from_secs(1))?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    let mut reader = BufReader::new(stream.try_clone()?);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let info: serde_json::Value =
-        serde_json::from_str(line.trim_start_matches("INFO ")).context("its greeting is not NATS")?;
-    (&stream).write_all(
-        b"CONNECT {\"verbose\":false,\"pedantic\":false}\r\n\
-          SUB tidewater.ready 1\r\nPUB $JS.API.INFO tidewater.ready 0\r\n\r\n",
-    )?;
-    loop {
-        line.clear();
-        if reader.read_line(&mut line)? == 0 || line.starts_with("-ERR") {
-            bail!("JetStream does not answer: {}", line.trim());
-        }
-        if line.starts_with("MSG tidewater.ready") {
-            break;
-        }
-    }
-    line.clear();
-    reader.read_line(&mut line)?;
-    if !line.contains("account_info_response") || line.contains("\"error\"") {
-        bail!("JetStream answers with an error: {}", line.trim());
-    }
-    Ok(info["version"].as_str().unwrap_or("of unknown version").to_owned())
 }
