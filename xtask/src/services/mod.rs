@@ -107,7 +107,6 @@ pub(crate) fn up(needs: Needs) -> Result<Up> {
         (nats, kafka)
     });
 
-    // What did start is written down even when the other failed: `down` has to find it.
     let mut started = Vec::new();
     let mut failure = None;
     match nats {
@@ -128,7 +127,11 @@ pub(crate) fn up(needs: Needs) -> Result<Up> {
     }
     state.save(&dir())?;
     match failure {
-        Some(error) => Err(error),
+        // One without the other is of no use, and its starter would not know that it runs.
+        Some(error) => {
+            stop_locked(&started)?;
+            Err(error)
+        }
         None => Ok(Up { state, started }),
     }
 }
@@ -143,6 +146,10 @@ pub(crate) fn stop(names: &[&str]) -> Result<()> {
         return Ok(());
     }
     let _lock = state::lock(&dir())?;
+    stop_locked(names)
+}
+
+fn stop_locked(names: &[&str]) -> Result<()> {
     let mut state = State::load(&dir())?;
     for name in names {
         let service = match *name {
