@@ -39,29 +39,54 @@ impl fmt::Display for Need {
     }
 }
 
+/// A program that is needed, under any of its names, and the package that brings it.
+struct Tool {
+    name: &'static str,
+    programs: &'static [&'static str],
+    package: &'static str,
+    why: &'static str,
+}
+
+/// librdkafka is C with a C++ part that its build always makes.
+const COMPILERS: [Tool; 3] = [
+    Tool { name: "C compiler", programs: &["cc", "gcc", "clang"], package: "gcc", why: LIBRDKAFKA },
+    Tool { name: "C++ compiler", programs: &["c++", "g++", "clang++"], package: "g++", why: LIBRDKAFKA },
+    Tool { name: "make", programs: &["make", "gmake"], package: "make", why: LIBRDKAFKA },
+];
+const LIBRDKAFKA: &str = "librdkafka is built with it";
+
+const BROWSER: [Tool; 2] = [
+    Tool {
+        name: "browser",
+        programs: &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
+        package: "chromium",
+        why: "the browser tests drive it",
+    },
+    Tool {
+        name: "ChromeDriver",
+        programs: &["chromedriver"],
+        package: "chromium-driver",
+        why: "the browser tests drive Chromium with it",
+    },
+];
+
 /// Looks for everything that the tests need. Quick: starts no build and no download.
 pub(crate) fn probe() -> Vec<Need> {
-    let mut needs = vec![
-        tool("C compiler", &["cc", "gcc", "clang"], "gcc", "librdkafka is built with it"),
-        tool("make", &["make", "gmake"], "make", "librdkafka is built with it"),
-    ];
+    let mut needs: Vec<Need> = COMPILERS.iter().map(Tool::need).collect();
     needs.extend(services::needs());
-    needs.push(browser("browser", browser::CHROMIUM, "chromium"));
-    needs.push(browser("ChromeDriver", browser::DRIVER, "chromium-driver"));
+    needs.extend(BROWSER.iter().map(Tool::need));
     needs
 }
 
-fn tool(name: &'static str, programs: &[&str], package: &str, why: &str) -> Need {
-    let state = match first(programs) {
-        Some(place) => State::Found(place.display().to_string()),
-        None if apt::usable() => State::Obtainable(format!("Debian's package {package}")),
-        None => State::Missing(format!("{why}; install: {}", install_command(package))),
-    };
-    Need { name, state }
-}
-
-fn browser(name: &'static str, programs: &[&str], package: &str) -> Need {
-    tool(name, programs, package, "the browser tests drive it")
+impl Tool {
+    fn need(&self) -> Need {
+        let state = match first(self.programs) {
+            Some(place) => State::Found(place.display().to_string()),
+            None if apt::usable() => State::Obtainable(format!("Debian's package {}", self.package)),
+            None => State::Missing(format!("{}; install: {}", self.why, install_command(self.package))),
+        };
+        Need { name: self.name, state }
+    }
 }
 
 fn first(programs: &[&str]) -> Option<PathBuf> {
@@ -79,45 +104,28 @@ pub(crate) fn install_command(package: &str) -> String {
 
 /// Installs the packages that the table promised to get and that nothing else brings.
 pub(crate) fn obtain_packages() -> anyhow::Result<()> {
-    let wanted: Vec<&str> = [
-        (["cc", "gcc", "clang"].as_slice(), "gcc"),
-        (&["make", "gmake"], "make"),
-        (browser::CHROMIUM, "chromium"),
-        (browser::DRIVER, "chromium-driver"),
-    ]
-    .into_iter()
-    .filter(|(programs, _)| first(programs).is_none())
-    .map(|(_, package)| package)
-    .collect();
-    if wanted.is_empty() { Ok(()) } else { apt::install(&wanted) }
+    let lacking = COMPILERS.iter().chain(&BROWSER).filter(|tool| first(tool.programs).is_none());
+    let packages: Vec<&str> = lacking.map(|tool| tool.package).collect();
+    if packages.is_empty() { Ok(()) } else { apt::install(&packages) }
 }
 
-/// The browser and its driver.
-pub(crate) mod browser {
-    use super::{Command, first, process};
+/// The versions of the browser and its driver, e.g. `Chromium 142.0.7444.59, ChromeDriver 142.0.7444.59`.
+pub(crate) fn browser_versions() -> String {
+    let versions: Vec<String> = BROWSER
+        .iter()
+        .filter_map(|tool| first(tool.programs))
+        .filter_map(|program| process::output(Command::new(program).arg("--version")).ok())
+        .filter_map(|text| short_version(&text))
+        .collect();
+    if versions.is_empty() { "none".to_owned() } else { versions.join(", ") }
+}
 
-    pub(super) const CHROMIUM: &[&str] =
-        &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-    pub(super) const DRIVER: &[&str] = &["chromedriver"];
-
-    /// The versions of both, e.g. `Chromium 142.0.7444.59, ChromeDriver 142.0.7444.59`.
-    pub(crate) fn versions() -> String {
-        let versions: Vec<String> = [CHROMIUM, DRIVER]
-            .into_iter()
-            .filter_map(first)
-            .filter_map(|program| process::output(Command::new(program).arg("--version")).ok())
-            .filter_map(|text| short(&text))
-            .collect();
-        if versions.is_empty() { "none".to_owned() } else { versions.join(", ") }
-    }
-
-    /// The name and the number, without the build's hash and platform.
-    pub(super) fn short(text: &str) -> Option<String> {
-        let line = text.lines().find(|line| line.contains("Chrom"))?;
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let number = words.iter().position(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
-        Some(words[..=number].join(" "))
-    }
+/// The name and the number, without the build's hash and platform.
+fn short_version(text: &str) -> Option<String> {
+    let line = text.lines().find(|line| line.contains("Chrom"))?;
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let number = words.iter().position(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    Some(words[..=number].join(" "))
 }
 
 #[cfg(test)]
@@ -127,14 +135,16 @@ mod tests {
     #[test]
     fn shortens_versions() {
         let driver = "ChromeDriver 142.0.7444.59 (4b8153ab-refs/branch-heads/7444@{#2})\n";
-        assert_eq!(browser::short(driver).as_deref(), Some("ChromeDriver 142.0.7444.59"));
+        assert_eq!(short_version(driver).as_deref(), Some("ChromeDriver 142.0.7444.59"));
         let chromium = "Chromium 142.0.7444.59 built on Debian GNU/Linux 12 (bookworm)\n";
-        assert_eq!(browser::short(chromium).as_deref(), Some("Chromium 142.0.7444.59"));
+        assert_eq!(short_version(chromium).as_deref(), Some("Chromium 142.0.7444.59"));
     }
 
     #[test]
     fn a_missing_thing_names_its_command() {
-        let need = tool("it", &["no-such-program-as-this"], "it", "it is needed");
+        let need =
+            Tool { name: "it", programs: &["no-such-program-as-this"], package: "it", why: "it is needed" }
+                .need();
         match need.state {
             State::Obtainable(how) => assert!(how.contains("package it")),
             State::Missing(what) => assert!(what.contains("install it")),

@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     for line in described {
         println!("{line}");
     }
-    println!("Browser: {}", needs::browser::versions());
+    println!("Browser: {}", needs::browser_versions());
     println!("Time: {} s", start.elapsed().as_secs());
     println!("{}", report.verdict());
     Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
