@@ -3,23 +3,26 @@
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::{group, workspace};
+use crate::group;
 
 /// Finds `N` different loopback ports that nothing listens on.
 ///
+/// The search starts where `place` says: runs for other folders look elsewhere (so that two which start at the same
+/// time do not pick the same ports), and a later run for the same one finds the same.
+///
 /// Taken from below the ephemeral range (Linux: 32768 and up), so that no outgoing connection sits on one while a
 /// broker is down: tests restart brokers on the same port.
-pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    // A place of its own for each checkout keeps two on one machine apart, and ports the same from run to run.
-    let mut place = DefaultHasher::new();
-    workspace::root().hash(&mut place);
-    let start = 20_000 + (place.finish() % 1_000) as u16 * 10;
+pub(crate) fn free_ports<const N: usize>(place: &Path) -> Result<[u16; N]> {
+    let mut hasher = DefaultHasher::new();
+    place.hash(&mut hasher);
+    let start = 20_000 + (hasher.finish() % 1_000) as u16 * 10;
     let mut held = Vec::with_capacity(N);
     for port in (start..32_000).chain(20_000..start) {
         if held.len() == N {
@@ -81,7 +84,7 @@ mod tests {
 
     #[test]
     fn ports_are_different_and_free() {
-        let ports = free_ports::<3>().unwrap();
+        let ports = free_ports::<3>(Path::new("net")).unwrap();
         for (i, port) in ports.iter().enumerate() {
             assert!(!ports[..i].contains(port));
             TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).unwrap();

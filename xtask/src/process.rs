@@ -64,9 +64,13 @@ pub(crate) fn shown(command: &Command) -> String {
         .join(" ")
 }
 
-/// Starts a command that outlives this program: a process group of its own, and all it writes goes to `log`.
+/// Starts a command that outlives this program: a process group of its own, and all it writes is appended to `log`.
 pub(crate) fn spawn_detached(command: &mut Command, log: &Path) -> Result<u32> {
-    let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(log)
+        .with_context(|| format!("cannot write {}", log.display()))?;
     command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
@@ -106,22 +110,37 @@ pub(crate) fn stop(pid: u32, marker: &str, patience: Duration) -> Result<bool> {
     if !is_ours(pid, marker) {
         return Ok(false);
     }
-    for (hard, patience) in [(false, patience), (true, Duration::from_secs(5))] {
-        signal(pid, hard)?;
-        let start = Instant::now();
-        while start.elapsed() < patience {
-            if !is_ours(pid, marker) {
-                return Ok(true);
-            }
-            thread::sleep(Duration::from_millis(50));
+    signal(pid, false)?;
+    let start = Instant::now();
+    while start.elapsed() < patience {
+        if !is_ours(pid, marker) {
+            return Ok(true);
         }
+        thread::sleep(Duration::from_millis(50));
     }
-    bail!("process {pid} ({marker}) does not end")
+    kill(pid, marker)?;
+    Ok(true)
+}
+
+/// SIGKILL to a process that is ours, and waits until it is gone. Says whether there was one.
+pub(crate) fn kill(pid: u32, marker: &str) -> Result<bool> {
+    if !is_ours(pid, marker) {
+        return Ok(false);
+    }
+    signal(pid, true)?;
+    let start = Instant::now();
+    while is_ours(pid, marker) {
+        if start.elapsed() > Duration::from_secs(10) {
+            bail!("process {pid} ({marker}) does not end");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(true)
 }
 
 /// SIGTERM, or SIGKILL if `hard`. A process that has just ended is no error.
 #[cfg(unix)]
-pub(crate) fn signal(pid: u32, hard: bool) -> Result<()> {
+fn signal(pid: u32, hard: bool) -> Result<()> {
     use rustix::{
         io::Errno,
         process::{Pid, Signal, kill_process},
@@ -135,7 +154,7 @@ pub(crate) fn signal(pid: u32, hard: bool) -> Result<()> {
 
 /// Ends a process; this system has no gentle way.
 #[cfg(not(unix))]
-pub(crate) fn signal(pid: u32, _hard: bool) -> Result<()> {
+fn signal(pid: u32, _hard: bool) -> Result<()> {
     run(Command::new("taskkill").args(["/F", "/PID", &pid.to_string()]))
 }
 

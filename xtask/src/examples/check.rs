@@ -56,7 +56,7 @@ pub(super) fn run(examples: &[Example]) -> Result<ExitCode> {
 
 fn check(example: &Example, binary: &PathBuf, surroundings: &Surroundings) -> Result<String> {
     let check = &example.check;
-    let [listen, gateway] = net::free_ports()?.map(net::loopback);
+    let [listen, gateway] = net::free_ports(&workspace::root().join(&example.name))?.map(net::loopback);
     let output = File::create(log(example))?;
     let quiet = |mut command: Command| -> Result<Group> {
         Group::spawn(command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output.try_clone()?))

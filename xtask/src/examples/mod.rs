@@ -19,7 +19,9 @@ use clap::Args as ClapArgs;
 use self::manifest::Example;
 use crate::{
     group::{self, Group},
-    net, services, workspace,
+    net,
+    services::{self, Name},
+    workspace,
 };
 
 /// Arguments of `cargo xtask examples`.
@@ -127,31 +129,33 @@ fn build(examples: &[&Example]) -> Result<Vec<PathBuf>> {
 struct Surroundings {
     kafka: String,
     nats: String,
-    started: Vec<&'static str>,
+    started: Vec<Name>,
 }
 
 impl Surroundings {
     fn provide(examples: &[&Example]) -> Result<Self> {
         let (kafka, nats) = (named("KAFKA_BROKERS"), named("NATS_URL"));
-        let needed = services::Needs {
-            kafka: kafka.is_none() && examples.iter().any(|example| example.needs_kafka()),
-            nats: nats.is_none() && examples.iter().any(|example| example.needs_nats()),
-        };
-        // Topics and streams of brokers that are not ours are not ours to make.
-        let (ours_kafka, ours_nats) = (needed.kafka, needed.nats);
-        let mut surroundings = Self { kafka: String::new(), nats: String::new(), started: Vec::new() };
-        if !needed.kafka && !needed.nats {
-            (surroundings.kafka, surroundings.nats) = (kafka.unwrap_or_default(), nats.unwrap_or_default());
-            return Ok(surroundings);
+        let ours_kafka = kafka.is_none() && examples.iter().any(|example| example.needs_kafka());
+        let ours_nats = nats.is_none() && examples.iter().any(|example| example.needs_nats());
+        let mut names = Vec::new();
+        names.extend(ours_kafka.then_some(Name::Kafka));
+        names.extend(ours_nats.then_some(Name::Nats));
+        if names.is_empty() {
+            return Ok(Self {
+                kafka: kafka.unwrap_or_default(),
+                nats: nats.unwrap_or_default(),
+                started: names,
+            });
         }
-        let up = services::up(needed)?;
-        surroundings.started = up.started;
+        let up = services::up(&names)?;
+        let mut surroundings = Self { kafka: String::new(), nats: String::new(), started: up.started };
         let running =
             |service: &Option<services::Service>| service.as_ref().map(|service| net::loopback(service.port));
         let address = running(&up.state.kafka).map(|at| at.to_string());
         surroundings.kafka = kafka.or(address).unwrap_or_default();
         let address = running(&up.state.nats).map(|at| format!("nats://{at}"));
         surroundings.nats = nats.or(address).unwrap_or_default();
+        // Topics and streams of brokers that are not ours are not ours to make.
         for example in examples {
             if ours_kafka {
                 for topic in &example.topics {

@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{kafka_wire, state::Service};
+use super::{
+    PATIENCE, Place, kafka_wire,
+    state::{self, Service},
+};
 use crate::{
     apt,
     needs::{Need, State as Found, install_command},
@@ -19,51 +22,41 @@ use crate::{
 /// 16 bytes in base64url. Always the same: the data is new each time, and the topics' ids with it.
 const CLUSTER_ID: &str = "dGlkZXdhdGVyLXRlc3QtMQ";
 
-/// Starts a broker on this port, with empty data and waits until it serves metadata.
-pub(super) fn start(dir: &Path, before: Option<&Service>, port: u16, controller: u16) -> Result<Service> {
+/// Starts a broker and waits until it serves metadata: with the data and on the port that it had `before`, else with
+/// none on the ports given (for clients and for its controller).
+pub(super) fn start(place: &Place, before: Option<&Service>, ports: [u16; 2]) -> Result<Service> {
     if let Some(before) = before {
         before.stop()?;
     }
     let java = java()?;
-    let cache = dir.join("cache");
-    let from = match locate(&cache)? {
-        Some(folder) => folder,
-        None => download(&cache)?,
-    };
+    let from = provide(&place.cache)?;
     let libs = libs(&from).with_context(|| format!("{} has no jars", from.display()))?;
     let version = version(&libs)?;
-    let home = dir.join("kafka");
-    if home.exists() {
-        fs::remove_dir_all(&home).with_context(|| format!("cannot delete {}", home.display()))?;
-    }
-    fs::create_dir_all(&home)?;
+    let home = place.dir.join("kafka");
     let config = home.join("server.properties");
-    fs::write(&config, configuration(port, controller, &home.join("data")))?;
     let log = home.join("kafka.log");
-
+    let before = before.filter(|before| before.config == config && config.is_file());
+    let port = before.map_or(ports[0], |before| before.port);
     eprintln!("kafka: starting Kafka {version} from {} on port {port}", from.display());
     let class_path = libs.join("*");
-    process::output(
-        Command::new(&java)
-            .args(["-Xmx256m", "-cp"])
-            .arg(&class_path)
-            .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
-            .arg(&config),
-    )
-    .context("formatting its storage")?;
+    if before.is_none() {
+        if home.exists() {
+            fs::remove_dir_all(&home).with_context(|| format!("cannot delete {}", home.display()))?;
+        }
+        fs::create_dir_all(&home)?;
+        fs::write(&config, configuration(ports, &home.join("data")))?;
+        let mut format = Command::new(&java);
+        format.args(["-Xmx256m", "-cp"]).arg(&class_path);
+        format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(&config);
+        process::output(&mut format).context("formatting its storage")?;
+    }
     let mut command = Command::new(&java);
     // With no configuration of its own log4j would write errors only.
     command.args(["-Xmx512m", "-Dorg.apache.logging.log4j.level=INFO", "-cp"]).arg(&class_path);
     command.arg("kafka.Kafka").arg(&config).current_dir(&home);
     let pid = process::spawn_detached(&mut command, &log)?;
     let service = Service { pid, port, version, from, log, config };
-    let answer = net::wait_for(
-        "Kafka",
-        Duration::from_secs(90),
-        || service.is_running(),
-        || kafka_wire::ask(service.port),
-    );
-    if let Err(error) = answer {
+    if let Err(error) = wait(&service, Duration::from_secs(90)) {
         service.stop()?;
         return Err(error.context(format!("see {}", service.log.display())));
     }
@@ -71,13 +64,17 @@ pub(super) fn start(dir: &Path, before: Option<&Service>, port: u16, controller:
     Ok(service)
 }
 
+fn wait(service: &Service, limit: Duration) -> Result<()> {
+    net::wait_for("Kafka", limit, || service.is_running(), || kafka_wire::ask(service.port))
+}
+
 /// Whether the service runs and serves metadata.
 pub(super) fn answers(service: &Service) -> bool {
-    service.is_running() && kafka_wire::ask(service.port).is_ok()
+    service.is_running() && wait(service, PATIENCE).is_ok()
 }
 
 /// A broker for tests: nothing is created by accident, nothing waits, cleaning and deletion come soon.
-fn configuration(port: u16, controller: u16, data: &Path) -> String {
+fn configuration([port, controller]: [u16; 2], data: &Path) -> String {
     format!(
         "# Written by `cargo xtask services up`.
 process.roles=broker,controller
@@ -100,6 +97,10 @@ transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
+
+# A broker that was killed is let in again when its old session is over (9 s by default).
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=500
 
 # Tests do not wait: retention and compaction act within seconds where a topic asks for them.
 group.initial.rebalance.delay.ms=0
@@ -173,6 +174,15 @@ fn find_java() -> Result<Option<PathBuf>> {
 fn java_major(text: &str) -> Option<u32> {
     let (_, rest) = text.split_once("version \"")?;
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Finds a Kafka, or downloads one.
+fn provide(cache: &Path) -> Result<PathBuf> {
+    let _lock = state::lock(&cache.join("kafka.lock"))?;
+    match locate(cache)? {
+        Some(folder) => Ok(folder),
+        None => download(cache),
+    }
 }
 
 /// A Kafka that is here: named, on PATH, or downloaded before. The folder holds `libs/` or `lib/`.

@@ -15,10 +15,15 @@ mod nats;
 mod nats_wire;
 mod state;
 
-use std::{fs, path::PathBuf, thread};
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, anyhow};
-use clap::{Args as ClapArgs, Subcommand};
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
 pub(crate) use self::state::{Service, State};
 use crate::{needs::Need, net, workspace};
@@ -27,10 +32,15 @@ use crate::{needs::Need, net, workspace};
 #[derive(ClapArgs)]
 #[command(after_help = "\
 Examples:
-  cargo xtask services up               start what is not running yet
-  eval \"$(cargo xtask services up)\"     the same, and set the variables that the tests read
+  cargo xtask services up                  start what is not running yet
+  eval \"$(cargo xtask services up)\"        the same, and set the variables that the tests read
   cargo xtask services status
-  cargo xtask services down             stop both and delete their data
+  cargo xtask services down                stop both and delete their data
+
+One that a test may break, apart from those that others use:
+  cargo xtask services --dir DIR up nats   a nats-server of its own, with its data under DIR
+  cargo xtask services --dir DIR kill nats
+  cargo xtask services --dir DIR up nats   again, on the same port and with the same data
 
 Where the brokers come from:
   TIDEWATER_NATS    a nats-server binary; else nats-server on PATH; else built by `go install`;
@@ -41,44 +51,98 @@ Where the brokers come from:
 Data, logs and downloads are under target/services; downloads (cache/) survive `down`.
 With docker: `docker compose up` and the variables that compose.yaml names.")]
 pub(crate) struct Args {
+    /// Data, logs and state are in this folder instead of target/services.
+    #[arg(long)]
+    dir: Option<PathBuf>,
     #[command(subcommand)]
     action: Action,
 }
 
 #[derive(Subcommand)]
 enum Action {
-    /// Starts both brokers (those that run already stay) and prints the variables that the tests read.
-    Up,
-    /// Stops the brokers that `up` started and deletes their data.
-    Down,
+    /// Starts brokers (those that run already stay; those that were killed come back with their data) and prints the
+    /// variables that the tests read.
+    Up {
+        /// All, if none is named.
+        names: Vec<Name>,
+    },
+    /// Stops brokers that `up` started and deletes their data.
+    Down {
+        /// All, if none is named.
+        names: Vec<Name>,
+    },
+    /// Ends brokers as a power cut would (SIGKILL); `up` starts them again on the same port and with the same data.
+    Kill {
+        /// Which.
+        #[arg(required = true)]
+        names: Vec<Name>,
+    },
     /// Tells what runs where.
     Status,
 }
 
-/// Which brokers somebody needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Needs {
-    pub(crate) kafka: bool,
-    pub(crate) nats: bool,
+/// A broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Name {
+    /// Apache Kafka.
+    Kafka,
+    /// nats-server with JetStream.
+    Nats,
 }
 
-impl Needs {
-    /// Both.
-    pub(crate) const ALL: Self = Self { kafka: true, nats: true };
+impl Name {
+    const ALL: [Self; 2] = [Self::Kafka, Self::Nats];
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Kafka => "kafka",
+            Self::Nats => "nats",
+        }
+    }
+}
+
+/// How long a broker that runs may take to answer before it is taken for a broken one.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where brokers live: a folder for data, logs and state, and the downloads that all such folders share.
+struct Place {
+    dir: PathBuf,
+    cache: PathBuf,
+}
+
+impl Place {
+    /// The one that everybody uses.
+    fn shared() -> Self {
+        let dir = workspace::target().join("services");
+        Self { cache: dir.join("cache"), dir }
+    }
+
+    fn lock(&self) -> Result<File> {
+        for dir in [&self.dir, &self.cache] {
+            fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        }
+        state::lock(&self.dir.join("lock"))
+    }
 }
 
 /// Runs `cargo xtask services`.
 pub(crate) fn run(args: Args) -> Result<()> {
+    let mut place = Place::shared();
+    if let Some(dir) = args.dir {
+        place.dir = std::path::absolute(&dir).with_context(|| dir.display().to_string())?;
+    }
+    let or_all = |names: Vec<Name>| if names.is_empty() { Name::ALL.to_vec() } else { names };
     match args.action {
-        Action::Up => {
-            let up = up(Needs::ALL)?;
+        Action::Up { names } => {
+            let up = up_in(&place, &or_all(names))?;
             for (name, value) in exports(&up.state) {
                 println!("export {name}={value}");
             }
             Ok(())
         }
-        Action::Down => stop(&["nats", "kafka"]),
-        Action::Status => status(),
+        Action::Down { names } => stop_in(&place, &or_all(names)),
+        Action::Kill { names } => kill_in(&place, &names),
+        Action::Status => status(&place),
     }
 }
 
@@ -86,23 +150,26 @@ pub(crate) fn run(args: Args) -> Result<()> {
 pub(crate) struct Up {
     pub(crate) state: State,
     /// Names of those that were not running before.
-    pub(crate) started: Vec<&'static str>,
+    pub(crate) started: Vec<Name>,
 }
 
-/// Makes the needed brokers run and answer; those that do already are left as they are.
-pub(crate) fn up(needs: Needs) -> Result<Up> {
-    fs::create_dir_all(dir().join("cache")).with_context(|| format!("cannot create {}", dir().display()))?;
-    let _lock = state::lock(&dir())?;
-    let mut state = State::load(&dir())?;
-    let want_nats = needs.nats && !state.nats.as_ref().is_some_and(nats::answers);
-    let want_kafka = needs.kafka && !state.kafka.as_ref().is_some_and(kafka::answers);
+/// Makes the named brokers run and answer, in the shared place; those that do already are left as they are.
+pub(crate) fn up(names: &[Name]) -> Result<Up> {
+    up_in(&Place::shared(), names)
+}
 
-    let [nats_port, kafka_port, controller_port] = net::free_ports()?;
+fn up_in(place: &Place, names: &[Name]) -> Result<Up> {
+    let _lock = place.lock()?;
+    let mut state = State::load(&place.dir)?;
+    let want_nats = names.contains(&Name::Nats) && !state.nats.as_ref().is_some_and(nats::answers);
+    let want_kafka = names.contains(&Name::Kafka) && !state.kafka.as_ref().is_some_and(kafka::answers);
+
+    let [nats_port, kafka_port, controller_port] = net::free_ports(&place.dir)?;
     // Side by side: one builds Go, the other downloads.
     let (nats, kafka) = thread::scope(|scope| {
-        let nats = want_nats.then(|| scope.spawn(|| nats::start(&dir(), state.nats.as_ref(), nats_port)));
+        let nats = want_nats.then(|| scope.spawn(|| nats::start(place, state.nats.as_ref(), nats_port)));
         let kafka =
-            want_kafka.then(|| kafka::start(&dir(), state.kafka.as_ref(), kafka_port, controller_port));
+            want_kafka.then(|| kafka::start(place, state.kafka.as_ref(), [kafka_port, controller_port]));
         let nats = nats.map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("starting it panicked"))));
         (nats, kafka)
     });
@@ -112,7 +179,7 @@ pub(crate) fn up(needs: Needs) -> Result<Up> {
     match nats {
         Some(Ok(service)) => {
             state.nats = Some(service);
-            started.push("nats");
+            started.push(Name::Nats);
         }
         Some(Err(error)) => failure = Some(error.context("nats-server")),
         None => {}
@@ -120,57 +187,66 @@ pub(crate) fn up(needs: Needs) -> Result<Up> {
     match kafka {
         Some(Ok(service)) => {
             state.kafka = Some(service);
-            started.push("kafka");
+            started.push(Name::Kafka);
         }
         Some(Err(error)) => failure = Some(error.context("Kafka")),
         None => {}
     }
-    state.save(&dir())?;
+    state.save(&place.dir)?;
     match failure {
         // One without the other is of no use, and its starter would not know that it runs.
         Some(error) => {
-            stop_locked(&started)?;
+            stop_locked(place, &started)?;
             Err(error)
         }
         None => Ok(Up { state, started }),
     }
 }
 
-/// Stops the brokers of these names, if they run, and deletes their data.
-pub(crate) fn stop(names: &[&str]) -> Result<()> {
+/// Stops brokers in the shared place, if they run, and deletes their data.
+pub(crate) fn stop(names: &[Name]) -> Result<()> {
+    stop_in(&Place::shared(), names)
+}
+
+fn stop_in(place: &Place, names: &[Name]) -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }
-    if !dir().exists() {
-        eprintln!("nothing to stop");
-        return Ok(());
-    }
-    let _lock = state::lock(&dir())?;
-    stop_locked(names)
+    let _lock = place.lock()?;
+    stop_locked(place, names)
 }
 
-fn stop_locked(names: &[&str]) -> Result<()> {
-    let mut state = State::load(&dir())?;
+fn stop_locked(place: &Place, names: &[Name]) -> Result<()> {
+    let mut state = State::load(&place.dir)?;
     for name in names {
-        let service = match *name {
-            "kafka" => state.kafka.take(),
-            _ => state.nats.take(),
-        };
-        let was_running = match &service {
+        let was_running = match state.of(*name).take() {
             Some(service) => service.stop()?,
             None => false,
         };
-        eprintln!("{name}: {}", if was_running { "stopped" } else { "was not running" });
-        let data = dir().join(name);
+        eprintln!("{}: {}", name.folder(), if was_running { "stopped" } else { "was not running" });
+        let data = place.dir.join(name.folder());
         if data.exists() {
             fs::remove_dir_all(&data).with_context(|| format!("cannot delete {}", data.display()))?;
         }
     }
-    state.save(&dir())
+    state.save(&place.dir)
 }
 
-fn status() -> Result<()> {
-    let state = State::load(&dir())?;
+fn kill_in(place: &Place, names: &[Name]) -> Result<()> {
+    let _lock = place.lock()?;
+    let mut state = State::load(&place.dir)?;
+    for name in names {
+        let was_running = match state.of(*name) {
+            Some(service) => service.kill()?,
+            None => false,
+        };
+        eprintln!("{}: {}", name.folder(), if was_running { "killed" } else { "was not running" });
+    }
+    Ok(())
+}
+
+fn status(place: &Place) -> Result<()> {
+    let state = State::load(&place.dir)?;
     let lines = [
         ("nats", &state.nats, state.nats.as_ref().is_some_and(nats::answers)),
         ("kafka", &state.kafka, state.kafka.as_ref().is_some_and(kafka::answers)),
@@ -200,7 +276,7 @@ fn status() -> Result<()> {
 
 /// What the brokers need and where it is.
 pub(crate) fn needs() -> Vec<Need> {
-    let cache = dir().join("cache");
+    let cache = Place::shared().cache;
     let mut needs = vec![nats::need(&cache)];
     needs.extend(kafka::needs(&cache));
     needs
@@ -250,8 +326,4 @@ pub(crate) fn described(state: &State, exports: &[(&str, String)]) -> Vec<String
         lines.push(format!("nats-server {version} at {at}"));
     }
     lines
-}
-
-fn dir() -> PathBuf {
-    workspace::target().join("services")
 }

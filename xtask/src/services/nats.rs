@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{nats_wire, state::Service};
+use super::{
+    PATIENCE, Place, nats_wire,
+    state::{self, Service},
+};
 use crate::{
     apt,
     needs::{Need, State as Found},
@@ -20,31 +23,29 @@ use crate::{
 const MODULE: &str = "github.com/nats-io/nats-server/v2";
 const VERSION: &str = "v2.15.2";
 
-/// Starts a nats-server on this port, with empty data and waits until JetStream answers.
-pub(super) fn start(dir: &Path, before: Option<&Service>, port: u16) -> Result<Service> {
+/// Starts a nats-server and waits until JetStream answers: with the data and on the port that it had `before`, else
+/// with none on the port given.
+pub(super) fn start(place: &Place, before: Option<&Service>, port: u16) -> Result<Service> {
     if let Some(before) = before {
         before.stop()?;
     }
-    let binary = provide(&dir.join("cache"))?;
-    let home = dir.join("nats");
-    if home.exists() {
-        fs::remove_dir_all(&home).with_context(|| format!("cannot delete {}", home.display()))?;
-    }
-    fs::create_dir_all(home.join("data"))?;
+    let binary = provide(&place.cache)?;
+    let home = place.dir.join("nats");
     let config = home.join("nats-server.conf");
-    fs::write(&config, configuration(port, &home.join("data")))?;
     let log = home.join("nats-server.log");
-
+    let before = before.filter(|before| before.config == config && config.is_file());
+    let port = before.map_or(port, |before| before.port);
+    if before.is_none() {
+        if home.exists() {
+            fs::remove_dir_all(&home).with_context(|| format!("cannot delete {}", home.display()))?;
+        }
+        fs::create_dir_all(home.join("data"))?;
+        fs::write(&config, configuration(port, &home.join("data")))?;
+    }
     eprintln!("nats: starting {} on port {port}", binary.display());
     let pid = process::spawn_detached(Command::new(&binary).arg("-c").arg(&config), &log)?;
     let mut service = Service { pid, port, version: String::new(), from: binary, log, config };
-    let answer = net::wait_for(
-        "nats-server",
-        Duration::from_secs(30),
-        || service.is_running(),
-        || nats_wire::ask(service.port),
-    );
-    match answer {
+    match wait(&service, Duration::from_secs(30)) {
         Ok(version) => service.version = version,
         Err(error) => {
             service.stop()?;
@@ -55,9 +56,13 @@ pub(super) fn start(dir: &Path, before: Option<&Service>, port: u16) -> Result<S
     Ok(service)
 }
 
+fn wait(service: &Service, limit: Duration) -> Result<String> {
+    net::wait_for("nats-server", limit, || service.is_running(), || nats_wire::ask(service.port))
+}
+
 /// Whether the service runs and JetStream answers.
 pub(super) fn answers(service: &Service) -> bool {
-    service.is_running() && nats_wire::ask(service.port).is_ok()
+    service.is_running() && wait(service, PATIENCE).is_ok()
 }
 
 fn configuration(port: u16, data: &Path) -> String {
@@ -102,6 +107,7 @@ fn locate(cache: &Path) -> Result<Option<PathBuf>> {
 
 /// Finds a nats-server, or makes one.
 fn provide(cache: &Path) -> Result<PathBuf> {
+    let _lock = state::lock(&cache.join("nats.lock"))?;
     if let Some(binary) = locate(cache)? {
         return Ok(binary);
     }

@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::Name;
 use crate::process;
 
 /// Both brokers, as far as they were started.
@@ -29,6 +30,14 @@ impl State {
         serde_json::from_slice(&text).with_context(|| {
             format!("{} is not readable: delete it (and stop brokers that still run)", file.display())
         })
+    }
+
+    /// The place of one broker.
+    pub(super) fn of(&mut self, name: Name) -> &mut Option<Service> {
+        match name {
+            Name::Kafka => &mut self.kafka,
+            Name::Nats => &mut self.nats,
+        }
     }
 
     /// Writes the state, whole or not at all.
@@ -63,14 +72,18 @@ impl Service {
     pub(crate) fn stop(&self) -> Result<bool> {
         process::stop(self.pid, &self.config.to_string_lossy(), Duration::from_secs(3))
     }
+
+    /// Ends the process as a power cut would; says whether there was one.
+    pub(crate) fn kill(&self) -> Result<bool> {
+        process::kill(self.pid, &self.config.to_string_lossy())
+    }
 }
 
-/// Waits for other runs of xtask that are starting or stopping the same brokers. Held until the file is dropped.
-pub(crate) fn lock(dir: &Path) -> Result<File> {
-    let path = dir.join("lock");
-    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+/// Waits for other runs of xtask that hold the same lock. Held until the file is dropped.
+pub(super) fn lock(path: &Path) -> Result<File> {
+    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     if file.try_lock().is_err() {
-        eprintln!("waiting for another `cargo xtask` that starts or stops services");
+        eprintln!("waiting for another `cargo xtask` that holds {}", path.display());
         file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
     }
     Ok(file)

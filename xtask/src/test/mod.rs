@@ -7,6 +7,7 @@
 mod report;
 
 use std::{
+    env::consts::EXE_EXTENSION,
     io::{BufRead, BufReader, Write, pipe},
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
@@ -20,7 +21,7 @@ use self::report::Report;
 use crate::{
     group::{self, Group},
     needs,
-    services::{self, Needs},
+    services::{self, Name},
     workspace,
 };
 
@@ -124,6 +125,11 @@ fn pass(args: &Args, brokers: &Brokers, binary: &Path, pass: Pass, report: &mut 
         command.arg("--");
     }
     command.args(&args.filters).envs(brokers.exports.iter().cloned()).env("TIDEWATER_BIN", binary);
+    // For tests that break a broker: `$TIDEWATER_XTASK services --dir DIR up|kill|down kafka|nats`.
+    command.env(
+        "TIDEWATER_XTASK",
+        workspace::target().join("debug").join("xtask").with_extension(EXE_EXTENSION),
+    );
 
     // One pipe for both, so that cargo's headings (stderr) stand before the tests that they head (stdout).
     let (reader, writer) = pipe()?;
@@ -151,15 +157,17 @@ struct Brokers {
     exports: Vec<(&'static str, String)>,
     /// A line for each, with its version.
     described: Vec<String>,
-    started: Vec<&'static str>,
+    started: Vec<Name>,
 }
 
 impl Brokers {
     fn provide() -> Result<Self> {
         let named = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let (kafka, nats) = (named("TIDEWATER_TEST_KAFKA"), named("TIDEWATER_TEST_NATS"));
-        let missing = Needs { kafka: kafka.is_none(), nats: nats.is_none() };
-        let up = services::up(missing)?;
+        let mut missing = Vec::new();
+        missing.extend(kafka.is_none().then_some(Name::Kafka));
+        missing.extend(nats.is_none().then_some(Name::Nats));
+        let up = services::up(&missing)?;
         let mut brokers = Self { exports: Vec::new(), described: Vec::new(), started: up.started };
         group::check_interrupted()?;
         // Addresses that were named win over those of services that happen to run.
