@@ -10,7 +10,7 @@ struct Row {
     name: &'static str,
     /// Crates of this workspace.
     own: &'static [&'static str],
-    /// Guarded crates of others: see [`GUARDED`].
+    /// Guarded crates of others: see [`is_guarded`].
     foreign: &'static [&'static str],
     /// Guarded crates that must be optional, behind a feature.
     optional: &'static [&'static str],
