@@ -118,7 +118,7 @@ fn measure(system: &mut System) -> String {
     serde_json::json!({
         "at": now.as_secs(),
         "load": load,
-        "cpu_percent": (system.global_cpu_usage() * 10.0).round() / 10.0,
+        "cpu_percent": (f64::from(system.global_cpu_usage()) * 10.0).round() / 10.0,
         "memory_used_mib": system.used_memory() / MIB,
         "memory_total_mib": system.total_memory() / MIB,
     })
