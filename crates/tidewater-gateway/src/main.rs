@@ -1,2 +1,41 @@
-//! The `tidewater` binary.
-fn main() {}
+//! The `tidewater` binary: broker topics to browsers, without writing a program.
+//!
+//! ```text
+//! tidewater serve --channel orders=kafka://localhost:9092/orders
+//! tidewater tail http://localhost:8080/channels/orders
+//! ```
+//!
+//! Everything it does, an application can do with the crate `tidewater`; this is that crate with a command line, a
+//! page and health checks. One command is one file in `commands`; what `serve` is made of stands in `serve`.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod cli;
+mod commands;
+mod failure;
+mod log;
+mod output;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{
+    cli::{Cli, Command},
+    commands::{cursor, decode, encode, plugins},
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = log::init(cli.log.as_deref(), &cli.command).and_then(|()| match cli.command {
+        Command::Cursor(args) => cursor::run(&args),
+        Command::Decode(args) => decode::run(&args),
+        Command::Encode(args) => encode::run(&args),
+        Command::Plugins(args) => plugins::run(&args),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,31 @@
+//! Logs: to standard error, so that standard output stays what a command is for.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::{cli::Command, failure::Failure};
+
+/// Starts logging with the filter that was given, or with what suits the command.
+pub(crate) fn init(filter: Option<&str>, command: &Command) -> Result<(), Failure> {
+    let text = filter.filter(|filter| !filter.is_empty()).unwrap_or_else(|| default(command));
+    let filter = EnvFilter::builder().parse(text).map_err(|error| {
+        Failure::usage(format_args!(
+            "{text:?} (from --log or RUST_LOG) is not a filter for logs: {error}. Write a level (error, warn, info, \
+             debug, trace), or levels by module: \"info,tidewater_hub=debug\""
+        ))
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .init();
+    Ok(())
+}
+
+/// A server tells what it does; the other commands only what goes wrong.
+fn default(command: &Command) -> &'static str {
+    match command {
+        _ => "warn",
+    }
+}

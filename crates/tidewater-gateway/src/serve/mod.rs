@@ -1,0 +1,5 @@
+//! What `tidewater serve` is made of.
+
+mod kind;
+
+pub(crate) use kind::ServerKind;
