@@ -1,1 +1,10 @@
-//! Conformance suites for Tidewater sources, sinks and web adapters
+//! Conformance suites for Tidewater sources, sinks and web adapters: ours, and other people's.
+//!
+//! | to test … | see | feature |
+//! |---|---|---|
+//! | a source | [`source`] | |
+//! | a web adapter | `web` | `web` |
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod source;
