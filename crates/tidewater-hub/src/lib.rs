@@ -1,1 +1,67 @@
-//! The hub of Tidewater: one upstream subscription fanned out to any number of SSE clients, with exact resume
+//! The hub: one upstream subscription fanned out to any number of SSE clients, with exact resume.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! use futures_util::StreamExt as _;
+//! use tidewater_core::Message;
+//! use tidewater_hub::{Hub, Resume, Select};
+//!
+//! let hub = Hub::new();
+//! let demo = hub.channel("demo").source("memory:hub-doc").sink("memory:hub-doc").open()?;
+//!
+//! let mut stream = demo.stream(Resume::default(), Select::all()).await;
+//! let first = stream.next().await.unwrap();
+//! assert!(first.starts_with(b"retry: 2000\nevent: tidewater.cursor\ndata:\nid: "));
+//!
+//! let published = demo.publish(Message::new("demo", "hello")).await?;
+//! let event = stream.next().await.unwrap();
+//! assert_eq!(event, format!("data: hello\nid: {}\n\n", published.id.unwrap()));
+//! # Ok::<(), tidewater_core::Error>(()) }).unwrap();
+//! ```
+//!
+//! The way of a message through this crate:
+//!
+//! ```text
+//! Source ─> pump ─> render (map, encode once) ─> log ─> waiters (who wants it) ─> EventStream ─> wire bytes
+//!                                                 └─ too old ─> backfill (readers) ─┘
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `hub`, `channel`, `builder` | what an application touches |
+//! | `pump` | the one upstream subscription |
+//! | `render`, `wire` | from messages to frames, and the hub's own blocks |
+//! | `frame`, `log` | the bounded log: pure |
+//! | `resume`, `walk` | where a client starts, and what it gets on its own path: pure |
+//! | `select`, `waiters` | what a client wants, and whom a message wakes: pure |
+//! | `state` | log and waiters under one lock |
+//! | `backfill` | readers of the past, shared by clients |
+//! | `stream` | one client |
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod backfill;
+mod builder;
+mod channel;
+mod frame;
+mod hub;
+mod log;
+mod pump;
+mod render;
+mod resume;
+mod select;
+mod state;
+mod status;
+mod stream;
+mod waiters;
+mod walk;
+mod wire;
+
+pub use builder::{AllowedReplay, ChannelBuilder, IntoSink, IntoSource, LagPolicy, MapFailure};
+pub use channel::{Channel, Published};
+pub use hub::Hub;
+pub use log::LogBounds;
+pub use resume::Resume;
+pub use select::Select;
+pub use status::{Status, UpstreamState};
+pub use stream::EventStream;

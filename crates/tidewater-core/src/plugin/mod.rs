@@ -52,12 +52,18 @@ pub struct Plugin {
     /// What its source can do.
     pub capabilities: Capabilities,
     /// Makes a source. It only reads the URL: the broker is looked for when the source is used.
-    pub source: Option<fn(&SourceUrl) -> Result<Arc<dyn Source>>>,
+    pub source: Option<MakeSource>,
     /// Makes a sink. It only reads the URL, as for the source.
-    pub sink: Option<fn(&SourceUrl) -> Result<Arc<dyn Sink>>>,
+    pub sink: Option<MakeSink>,
 }
 
 inventory::collect!(Plugin);
+
+/// What makes a source of a URL.
+pub type MakeSource = fn(&SourceUrl) -> Result<Arc<dyn Source>>;
+
+/// What makes a sink of a URL.
+pub type MakeSink = fn(&SourceUrl) -> Result<Arc<dyn Sink>>;
 
 /// A scheme that a cargo feature would add: for the error that names it.
 #[derive(Debug)]

@@ -1,0 +1,325 @@
+//! How a channel is made.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tidewater_core::{
+    Error, ErrorKind, Message, Outgoing, PayloadMode, Result, Sink, Source, Start,
+    memory::{MemorySink, MemorySource},
+    payload::EVENT_HEADER,
+    plugin::{open_sink, open_source},
+};
+
+use crate::{
+    channel::Channel,
+    hub::Hub,
+    log::LogBounds,
+    pump,
+    render::{Counts, Map, Render},
+    state::Shared,
+    wire,
+};
+
+/// What happens to a client that falls behind the log (I7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LagPolicy {
+    /// It is filled up from the broker. Where the source can't replay, as [`Skip`](Self::Skip).
+    #[default]
+    Backfill,
+    /// Its stream ends; it comes back with the id it had.
+    Disconnect,
+    /// It goes on where the log starts, behind gap events of reason `lag`.
+    Skip,
+}
+
+/// What becomes of a message on which the channel's map fails or panics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MapFailure {
+    /// A gap event of reason `map` in its place.
+    #[default]
+    Gap,
+    /// It goes out as it would without a map.
+    AsIs,
+}
+
+/// How far back a client may go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AllowedReplay {
+    /// To the first message that the broker has.
+    #[default]
+    Everything,
+    /// To the first event in this node's log; what is older is a gap of reason `replay`.
+    Log,
+}
+
+/// A channel in the making. [`open`](Self::open) makes it.
+#[must_use = "a channel is made by open()"]
+pub struct ChannelBuilder {
+    hub: Hub,
+    name: String,
+    source: Option<Result<Arc<dyn Source>>>,
+    sink: Option<Result<Arc<dyn Sink>>>,
+    map: Option<Map>,
+    on_failure: MapFailure,
+    payload: PayloadMode,
+    event_header: String,
+    settings: Settings,
+}
+
+/// What a channel does with its clients.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) log: LogBounds,
+    pub(crate) lag: LagPolicy,
+    pub(crate) replay: AllowedReplay,
+    pub(crate) heartbeat: Duration,
+    pub(crate) retry: Duration,
+    pub(crate) start: Start,
+    pub(crate) upstream_start: Start,
+    pub(crate) large_ids: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            log: LogBounds::default(),
+            lag: LagPolicy::default(),
+            replay: AllowedReplay::default(),
+            heartbeat: Duration::from_secs(15),
+            retry: Duration::from_secs(2),
+            start: Start::Latest,
+            upstream_start: Start::Latest,
+            large_ids: false,
+        }
+    }
+}
+
+impl ChannelBuilder {
+    pub(crate) fn new(hub: Hub, name: String) -> Self {
+        Self {
+            hub,
+            name,
+            source: None,
+            sink: None,
+            map: None,
+            on_failure: MapFailure::default(),
+            payload: PayloadMode::default(),
+            event_header: EVENT_HEADER.to_owned(),
+            settings: Settings::default(),
+        }
+    }
+
+    /// Where messages come from: a URL (`"kafka://localhost:9092/orders"`), or a source. An error in a URL is told by
+    /// [`open`](Self::open).
+    pub fn source(mut self, source: impl IntoSource) -> Self {
+        self.source = Some(source.into_source());
+        self
+    }
+
+    /// Where [`Channel::publish`] publishes to: a URL, or a sink. Without one, publishing is refused.
+    pub fn sink(mut self, sink: impl IntoSink) -> Self {
+        self.sink = Some(sink.into_sink());
+        self
+    }
+
+    /// The application's own step, run once for each message before it is encoded. `Ok(None)` sends nothing. It may
+    /// run again for a message that is read from the broker for a client that was away.
+    pub fn map<F>(mut self, map: F) -> Self
+    where
+        F: Fn(&Message) -> Result<Option<Outgoing>> + Send + Sync + 'static,
+    {
+        self.map = Some(Arc::new(map));
+        self
+    }
+
+    /// What becomes of a message on which the map fails or panics. Default: a gap.
+    pub fn on_map_failure(mut self, on_failure: MapFailure) -> Self {
+        self.on_failure = on_failure;
+        self
+    }
+
+    /// How payloads are written. Default: as text.
+    pub fn payload(mut self, payload: PayloadMode) -> Self {
+        self.payload = payload;
+        self
+    }
+
+    /// The message header that names the event. Default: `tidewater-event`.
+    pub fn event_header(mut self, name: impl Into<String>) -> Self {
+        self.event_header = name.into();
+        self
+    }
+
+    /// What happens to a client that falls behind. Default: backfill.
+    pub fn lag(mut self, lag: LagPolicy) -> Self {
+        self.settings.lag = lag;
+        self
+    }
+
+    /// How far back a client may go. Default: as far as the broker can.
+    pub fn replay(mut self, replay: AllowedReplay) -> Self {
+        self.settings.replay = replay;
+        self
+    }
+
+    /// How often an idle client gets a cursor. Default: 15 s. Behind a proxy, keep it below the proxy's read timeout.
+    pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
+        self.settings.heartbeat = heartbeat;
+        self
+    }
+
+    /// How long a browser waits before it reconnects. Default: 2 s; never under 500 ms.
+    pub fn retry(mut self, retry: Duration) -> Self {
+        self.settings.retry = retry.max(wire::MIN_RETRY);
+        self
+    }
+
+    /// How much is kept in memory.
+    pub fn log(mut self, log: LogBounds) -> Self {
+        self.settings.log = log;
+        self
+    }
+
+    /// Where a client without an id starts. Default: at the latest.
+    pub fn start(mut self, start: Start) -> Self {
+        self.settings.start = start;
+        self
+    }
+
+    /// Allows ids past 4 KiB. Raise the header limits of every proxy in front (nginx: 8 KiB for all headers).
+    pub fn large_ids(mut self, large_ids: bool) -> Self {
+        self.settings.large_ids = large_ids;
+        self
+    }
+
+    /// Makes the channel and starts its upstream subscription. A broker that can't be reached is no error: it is
+    /// tried again behind the channel, and [`Channel::status`] tells.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for a name that is empty, taken or not usable in a URL path, a missing source, or a
+    /// malformed URL; [`ErrorKind::UnknownScheme`]; [`ErrorKind::Closed`] while the hub drains.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn open(self) -> Result<Channel> {
+        let context = |error: Error| error.context(format!("channel {:?}", self.name));
+        check_name(&self.name).map_err(context)?;
+        let missing = || {
+            Error::new(
+                ErrorKind::Config,
+                "it has no source: give it one with .source(\"memory:demo\") or the like",
+            )
+        };
+        let source = self.source.unwrap_or_else(|| Err(missing())).map_err(context)?;
+        let sink = self.sink.transpose().map_err(context)?;
+        let name: Arc<str> = self.name.as_str().into();
+        let render = Render {
+            channel: name.clone(),
+            map: self.map,
+            on_failure: self.on_failure,
+            payload: self.payload,
+            event_header: self.event_header,
+            counts: Counts::default(),
+        };
+        let shared = Arc::new(Shared::new(name, self.settings, source, sink, render));
+        self.hub.insert(shared, |shared| tokio::spawn(pump::run(shared)).abort_handle())
+    }
+}
+
+impl fmt::Debug for ChannelBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, source) = (&self.name, &self.source);
+        f.debug_struct("ChannelBuilder").field("name", name).field("source", source).finish_non_exhaustive()
+    }
+}
+
+/// What [`ChannelBuilder::source`] takes.
+pub trait IntoSource {
+    /// The source, or what is wrong with its URL.
+    ///
+    /// # Errors
+    /// As [`open_source`].
+    fn into_source(self) -> Result<Arc<dyn Source>>;
+}
+
+impl IntoSource for &str {
+    fn into_source(self) -> Result<Arc<dyn Source>> {
+        open_source(self)
+    }
+}
+
+impl IntoSource for String {
+    fn into_source(self) -> Result<Arc<dyn Source>> {
+        open_source(&self)
+    }
+}
+
+impl IntoSource for Arc<dyn Source> {
+    fn into_source(self) -> Result<Arc<dyn Source>> {
+        Ok(self)
+    }
+}
+
+impl<S: Source> IntoSource for Arc<S> {
+    fn into_source(self) -> Result<Arc<dyn Source>> {
+        Ok(self)
+    }
+}
+
+impl IntoSource for MemorySource {
+    fn into_source(self) -> Result<Arc<dyn Source>> {
+        Ok(Arc::new(self))
+    }
+}
+
+/// What [`ChannelBuilder::sink`] takes.
+pub trait IntoSink {
+    /// The sink, or what is wrong with its URL.
+    ///
+    /// # Errors
+    /// As [`open_sink`].
+    fn into_sink(self) -> Result<Arc<dyn Sink>>;
+}
+
+impl IntoSink for &str {
+    fn into_sink(self) -> Result<Arc<dyn Sink>> {
+        open_sink(self)
+    }
+}
+
+impl IntoSink for String {
+    fn into_sink(self) -> Result<Arc<dyn Sink>> {
+        open_sink(&self)
+    }
+}
+
+impl IntoSink for Arc<dyn Sink> {
+    fn into_sink(self) -> Result<Arc<dyn Sink>> {
+        Ok(self)
+    }
+}
+
+impl<S: Sink> IntoSink for Arc<S> {
+    fn into_sink(self) -> Result<Arc<dyn Sink>> {
+        Ok(self)
+    }
+}
+
+impl IntoSink for MemorySink {
+    fn into_sink(self) -> Result<Arc<dyn Sink>> {
+        Ok(Arc::new(self))
+    }
+}
+
+/// A name that can stand in a URL path as it is.
+fn check_name(name: &str) -> Result<()> {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    if !name.is_empty() && name.len() <= 128 && name.bytes().all(valid) && !name.trim_matches('.').is_empty()
+    {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Config,
+        "its name can't be used: 1 to 128 letters, digits, \"-\", \"_\", \".\" and \"~\", and not only dots",
+    ))
+}

@@ -1,0 +1,160 @@
+//! A channel's handle.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tidewater_core::{Cursor, Error, ErrorKind, Message, Place, Receipt, Result, Sink, Source};
+
+use crate::{hub::Hub, resume::Resume, select::Select, state::Shared, status::Status, stream::EventStream};
+
+/// One upstream subscription and everybody who follows it. Cloning shares it.
+///
+/// It lives as long as its [`Hub`], with clients or without.
+#[derive(Clone)]
+pub struct Channel {
+    pub(crate) hub: Hub,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Channel {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Where its messages come from.
+    pub fn source(&self) -> &Arc<dyn Source> {
+        &self.shared.source
+    }
+
+    /// Where [`publish`](Self::publish) publishes to, if anywhere.
+    pub fn sink(&self) -> Option<&Arc<dyn Sink>> {
+        self.shared.sink.as_ref()
+    }
+
+    /// The hub it belongs to.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// The normal reconnection time of its clients.
+    pub fn retry(&self) -> Duration {
+        self.shared.settings.retry
+    }
+
+    /// The message header that names the event.
+    pub fn event_header(&self) -> &str {
+        &self.shared.render.event_header
+    }
+
+    /// A client's stream: what it asked for, narrowed by `select`.
+    ///
+    /// Never fails. What can't be served now becomes a stream that says when to come back and ends (I10).
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is left behind.
+    pub async fn stream(&self, resume: impl Into<Resume>, select: Select) -> EventStream {
+        EventStream::open(self.shared.clone(), resume.into(), select).await
+    }
+
+    /// Where the channel is now: the id to start from for whoever reads the state of the world first and then the
+    /// changes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] while the source has not been reached yet.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn cursor(&self) -> Result<Cursor> {
+        if self.shared.source.capabilities().replay {
+            // What is in the broker when the caller asks is before the cursor, whether or not it is here yet.
+            match self.shared.backfill.bounds(&self.shared).await {
+                Ok(bounds) => return Ok(bounds.end()),
+                // This node's own place is older, and so as good: it repeats, and leaves nothing out.
+                Err(error) => tracing::debug!(channel = self.name(), "the broker was not asked: {error}"),
+            }
+        }
+        let state = self.shared.lock();
+        match &state.log {
+            Some(log) => Ok((**log.head()).clone()),
+            None => Err(Error::new(
+                ErrorKind::Unavailable,
+                "the source has not been reached yet, try again shortly",
+            )
+            .context(format!("channel {:?}", self.name()))),
+        }
+    }
+
+    /// Publishes through the channel's sink.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] without a sink; else as [`Sink::send`].
+    ///
+    /// # Cancel safety
+    /// As [`Sink::send`].
+    pub async fn publish(&self, message: Message) -> Result<Published> {
+        let sink = self.sink().ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, "it has no sink, so nothing can be published to it")
+                .context(format!("channel {:?}", self.name()))
+        })?;
+        let receipt = sink.send(message).await?;
+        let id = receipt.place.as_ref().and_then(|place| self.id_after(place));
+        Ok(Published { receipt, id })
+    }
+
+    /// How it is.
+    pub fn status(&self) -> Status {
+        let shared = &self.shared;
+        let (counts, rendered) = (&shared.counts, &shared.render.counts);
+        let state = shared.lock();
+        Status {
+            upstream: state.upstream,
+            error: state.error.clone(),
+            clients: state.waiters.len(),
+            opened: counts.opened.load(Ordering::Relaxed),
+            log_events: state.log.as_ref().map_or(0, |log| log.events()),
+            log_bytes: state.log.as_ref().map_or(0, |log| log.bytes()),
+            gaps: counts.gaps.load(Ordering::Relaxed),
+            resumes_from_log: counts.resumes_from_log.load(Ordering::Relaxed),
+            resumes_from_broker: counts.resumes_from_broker.load(Ordering::Relaxed),
+            lagged: counts.lagged.load(Ordering::Relaxed),
+            map_failures: rendered.map_failures.load(Ordering::Relaxed),
+            names_replaced: rendered.names_replaced.load(Ordering::Relaxed),
+            binary_payloads: rendered.binary.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The cursor of a client that has everything this node has, and this message.
+    fn id_after(&self, place: &Place) -> Option<Cursor> {
+        let state = self.shared.lock();
+        let mut cursor = (**state.log.as_ref()?.head()).clone();
+        let epoch = cursor.topic(place.tag)?.epoch;
+        if place.epoch.is_some_and(|own| own.tag() != epoch) {
+            return None;
+        }
+        cursor.advance(place.tag, epoch, place.partition, &place.position);
+        Some(cursor)
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel")
+            .field("name", &self.name())
+            .field("source", self.source())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a published message.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// What the broker said.
+    pub receipt: Receipt,
+    /// The id of a client that has it and everything before it on this node; `None` where the broker doesn't tell
+    /// where it put the message.
+    pub id: Option<Cursor>,
+}

@@ -1,0 +1,191 @@
+//! The bounded log of a channel: batches in this node's order. Pure; the clock comes in.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use tidewater_core::{Cursor, EpochTag, Position, TopicCursor, TopicTag};
+use tokio::time::Instant;
+
+use crate::frame::{Batch, Kind};
+
+/// Batches below this many bytes are put together once there are [`COALESCE_RUN`] of them in a row, so that a
+/// client that is far behind takes few large slices. Each byte is copied at most once for it.
+const COALESCE_BYTES: usize = 4 << 10;
+const COALESCE_RUN: usize = 32;
+
+/// How much a channel keeps in memory for clients that come back or fall behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogBounds {
+    /// The most events.
+    pub events: usize,
+    /// The most bytes, of wire text and book-keeping.
+    pub bytes: usize,
+    /// How long an event stays at most.
+    pub age: Duration,
+}
+
+impl Default for LogBounds {
+    /// 65,536 events, 64 MiB, 10 minutes.
+    fn default() -> Self {
+        Self { events: 65_536, bytes: 64 << 20, age: Duration::from_secs(600) }
+    }
+}
+
+/// The log.
+#[derive(Debug)]
+pub(crate) struct Log {
+    bounds: LogBounds,
+    batches: VecDeque<Arc<Batch>>,
+    head: Arc<Cursor>,
+    next: u64,
+    bytes: usize,
+    events: usize,
+    /// Batches at the end that may still be put together.
+    small: usize,
+    /// Where topics were made anew, as far as the log goes back.
+    epochs: VecDeque<(u64, TopicTag, EpochTag)>,
+}
+
+impl Log {
+    /// An empty log that starts at a cursor.
+    pub(crate) fn new(bounds: LogBounds, start: Cursor) -> Self {
+        Self {
+            bounds,
+            batches: VecDeque::new(),
+            head: Arc::new(start),
+            next: 0,
+            bytes: 0,
+            events: 0,
+            small: 0,
+            epochs: VecDeque::new(),
+        }
+    }
+
+    /// The number of the first entry that is kept.
+    pub(crate) fn tail(&self) -> u64 {
+        self.batches.front().map_or(self.next, |batch| batch.first)
+    }
+
+    /// The cursor before the first entry that is kept.
+    pub(crate) fn tail_cursor(&self) -> &Arc<Cursor> {
+        self.batches.front().map_or(&self.head, |batch| &batch.start)
+    }
+
+    /// The number that the next entry will have.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The cursor after the last entry, and after any progress since.
+    pub(crate) fn head(&self) -> &Arc<Cursor> {
+        &self.head
+    }
+
+    /// Events kept.
+    pub(crate) fn events(&self) -> usize {
+        self.events
+    }
+
+    /// Bytes kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn batches(&self) -> &VecDeque<Arc<Batch>> {
+        &self.batches
+    }
+
+    /// Appends a batch; its numbers are set here.
+    pub(crate) fn append(&mut self, mut batch: Batch) -> Arc<Batch> {
+        batch.first = self.next;
+        self.next = batch.next();
+        self.head = batch.end.clone();
+        self.bytes += batch.size();
+        self.events += batch.frames.len();
+        for (frame, seq) in batch.frames.iter().zip(batch.first..) {
+            if let Kind::Epoch(new) = &frame.kind {
+                self.epochs.push_back((seq, new.tag, new.epoch.tag()));
+            }
+        }
+        let now = batch.at;
+        let batch = Arc::new(batch);
+        self.batches.push_back(batch.clone());
+        self.coalesce();
+        self.evict(now);
+        batch
+    }
+
+    /// Moves the head without an entry.
+    pub(crate) fn progress(&mut self, head: Cursor) {
+        self.head = Arc::new(head);
+        // What comes next starts at another cursor than the last batch ends at.
+        self.small = 0;
+    }
+
+    /// Removes what is past the bounds. The newest batch stays, whatever its size, until it is too old.
+    pub(crate) fn evict(&mut self, now: Instant) {
+        while let Some(oldest) = self.batches.front() {
+            let full = self.batches.len() > 1
+                && (self.events > self.bounds.events || self.bytes > self.bounds.bytes);
+            if !full && now.duration_since(oldest.at) <= self.bounds.age {
+                break;
+            }
+            self.bytes -= oldest.size();
+            self.events -= oldest.frames.len();
+            self.batches.pop_front();
+            self.small = self.small.min(self.batches.len());
+        }
+        let tail = self.tail();
+        while self.epochs.front().is_some_and(|(seq, ..)| *seq < tail) {
+            self.epochs.pop_front();
+        }
+    }
+
+    /// The batch that holds an entry, if it is kept.
+    pub(crate) fn find(&self, seq: u64) -> Option<&Arc<Batch>> {
+        if seq < self.tail() || seq >= self.next {
+            return None;
+        }
+        let after = self.batches.partition_point(|batch| batch.first <= seq);
+        self.batches.get(after.checked_sub(1)?)
+    }
+
+    /// Whether `epoch` of a topic begins inside the log.
+    pub(crate) fn begins(&self, tag: TopicTag, epoch: EpochTag) -> bool {
+        self.epochs.iter().any(|(_, topic, begun)| (*topic, *begun) == (tag, epoch))
+    }
+
+    /// Whether one incarnation of a topic begins before another, both inside the log.
+    pub(crate) fn begins_before(&self, one: &TopicCursor, other: &TopicCursor) -> bool {
+        let at = |topic: &TopicCursor| {
+            self.epochs.iter().position(|(_, tag, begun)| (*tag, *begun) == (topic.tag, topic.epoch))
+        };
+        at(one) < at(other)
+    }
+
+    /// The number after the entry with this id without an order.
+    pub(crate) fn after_opaque(&self, tag: TopicTag, id: &[u8]) -> Option<u64> {
+        self.batches.iter().rev().find_map(|batch| {
+            let index = batch.frames.iter().rposition(|frame| match &frame.kind {
+                Kind::Message(at, _) | Kind::Skip(at) => {
+                    at.tag == tag && matches!(&at.position, Position::Opaque(own) if own.as_bytes() == id)
+                }
+                _ => false,
+            })?;
+            Some(batch.first + index as u64 + 1)
+        })
+    }
+
+    fn coalesce(&mut self) {
+        let is_small = self.batches.back().is_some_and(|batch| batch.bytes.len() < COALESCE_BYTES);
+        self.small = if is_small { self.small + 1 } else { 0 };
+        if self.small < COALESCE_RUN {
+            return;
+        }
+        self.small = 0;
+        let from = self.batches.len() - COALESCE_RUN;
+        let run: Vec<_> = self.batches.drain(from..).collect();
+        if let Some(merged) = Batch::merged(&run) {
+            self.batches.push_back(Arc::new(merged));
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! From messages to frames: the application's step, the event's name, and the bytes, once for all clients.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use bytes::BytesMut;
+use tidewater_core::{
+    Bounds, Cursor, Delivery, Error, ErrorKind, Gap, GapReason, Message, NewEpoch, Outgoing, PayloadMode,
+    Result, TopicCursor,
+    payload::{BINARY_EVENT, TOMBSTONE_EVENT, is_reserved},
+    sse::{EventName, encode_head_into},
+};
+use tokio::time::Instant;
+
+use crate::{
+    builder::MapFailure,
+    frame::{At, Batch, Facets, Frame, Kind},
+    wire::{self, Told, epoch_of},
+};
+
+/// The application's own step.
+pub(crate) type Map = Arc<dyn Fn(&Message) -> Result<Option<Outgoing>> + Send + Sync>;
+
+/// How a channel turns messages into frames.
+pub(crate) struct Render {
+    pub(crate) channel: Arc<str>,
+    pub(crate) map: Option<Map>,
+    pub(crate) on_failure: MapFailure,
+    pub(crate) payload: PayloadMode,
+    pub(crate) event_header: String,
+    pub(crate) counts: Counts,
+}
+
+/// What went out otherwise than it came in.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) map_failures: AtomicU64,
+    pub(crate) names_replaced: AtomicU64,
+    pub(crate) binary: AtomicU64,
+    binary_logged: AtomicBool,
+}
+
+impl Render {
+    /// The frame of a message, its bytes appended to `out`. `cursor` is moved to after it.
+    fn message(&self, message: &Message, out: &mut BytesMut, cursor: &mut Cursor) -> Frame {
+        let at = At {
+            tag: message.tag,
+            epoch: epoch_of(cursor, message.tag),
+            partition: message.partition,
+            position: message.position.clone(),
+        };
+        let outgoing = match self.run_map(message) {
+            Ok(Some(outgoing)) => outgoing,
+            Ok(None) => {
+                let kind = Kind::Skip(at);
+                kind.apply(cursor);
+                return Frame { kind, id_at: out.len(), end: out.len() };
+            }
+            Err(Failed) => return self.gap(failure(message), out, cursor),
+        };
+        let event = self.name(&outgoing);
+        encode_head_into(out, event.as_ref(), outgoing.data.as_str());
+        let facets = Facets {
+            topic: Some(message.topic.clone()),
+            key: message.key.clone(),
+            event,
+            tags: outgoing.tags,
+        };
+        self.close(Kind::Message(at, Arc::new(facets)), out, cursor)
+    }
+
+    fn gap(&self, gap: Gap, out: &mut BytesMut, cursor: &mut Cursor) -> Frame {
+        wire::gap_head(out, &Told::gap(&gap));
+        let epoch = epoch_of(cursor, gap.tag);
+        self.close(Kind::Gap(Arc::new(gap), epoch), out, cursor)
+    }
+
+    fn close(&self, kind: Kind, out: &mut BytesMut, cursor: &mut Cursor) -> Frame {
+        let id_at = out.len();
+        kind.apply(cursor);
+        wire::id(out, cursor);
+        Frame { kind, id_at, end: out.len() }
+    }
+
+    /// The application's step; without one, the payload mode. A step that fails or panics is counted, and by the
+    /// channel's choice leaves a gap or sends the message as it was.
+    fn run_map(&self, message: &Message) -> Result<Option<Outgoing>, Failed> {
+        let plain = || self.payload.render_with(message, &self.event_header);
+        let Some(map) = &self.map else {
+            let outgoing = plain();
+            self.count_plain(message, &outgoing);
+            return Ok(Some(outgoing));
+        };
+        let why = match catch_unwind(AssertUnwindSafe(|| map(message))) {
+            Ok(Ok(outgoing)) => return Ok(outgoing),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it panicked".to_owned(),
+        };
+        if self.counts.map_failures.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::error!(
+                channel = &*self.channel, topic = %message.topic, partition = message.partition,
+                position = ?message.position, "the channel's map failed: {why} (told once, counted from now on)"
+            );
+        }
+        match self.on_failure {
+            MapFailure::AsIs => Ok(Some(plain())),
+            MapFailure::Gap => Err(Failed),
+        }
+    }
+
+    fn count_plain(&self, message: &Message, outgoing: &Outgoing) {
+        if outgoing.event.as_deref() == Some(BINARY_EVENT) {
+            self.counts.binary.fetch_add(1, Ordering::Relaxed);
+            if !self.counts.binary_logged.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    channel = &*self.channel, topic = %message.topic, partition = message.partition,
+                    position = ?message.position,
+                    "a payload is not text and goes out in base64 as {BINARY_EVENT} (told once, counted from now on); \
+                     choose the payload mode base64, or decode it in a map"
+                );
+            }
+        } else if outgoing.event.is_none() && message.headers.get(&self.event_header).is_some() {
+            self.counts.names_replaced.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The event's name, or none (`message`) in place of one that is illegal or reserved.
+    fn name(&self, outgoing: &Outgoing) -> Option<EventName> {
+        let name = outgoing.event.as_deref()?;
+        let own = name == BINARY_EVENT || name == TOMBSTONE_EVENT;
+        match EventName::new(name) {
+            Ok(name) if own || !is_reserved(name.as_str()) => Some(name),
+            _ => {
+                self.counts.names_replaced.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Render {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Render")
+            .field("payload", &self.payload)
+            .field("counts", &self.counts)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Failed;
+
+fn failure(message: &Message) -> Gap {
+    Gap {
+        topic: message.topic.clone(),
+        tag: message.tag,
+        partition: message.partition,
+        missing: message.position.offset().map(|offset| offset..offset.saturating_add(1)),
+        reason: GapReason::Map,
+    }
+}
+
+/// Batches in the making, from deliveries in their order.
+#[derive(Debug)]
+pub(crate) struct Press {
+    cursor: Cursor,
+    open: Open,
+    done: Vec<Pressed>,
+}
+
+/// What the deliveries became.
+#[derive(Debug)]
+pub(crate) enum Pressed {
+    Batch(Batch),
+    /// Positions moved without an entry.
+    Progress(Cursor),
+}
+
+#[derive(Debug)]
+struct Open {
+    start: Arc<Cursor>,
+    frames: Vec<Frame>,
+    bytes: BytesMut,
+}
+
+impl Press {
+    /// Goes on from a cursor.
+    pub(crate) fn new(cursor: Cursor) -> Self {
+        let start = Arc::new(cursor.clone());
+        Self { cursor, open: Open { start, frames: Vec::new(), bytes: BytesMut::new() }, done: Vec::new() }
+    }
+
+    /// The cursor after everything so far.
+    pub(crate) fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    /// Adds a delivery. A batch ends at about `limit` bytes.
+    pub(crate) fn add(&mut self, delivery: Delivery, render: &Render, limit: usize) {
+        let (out, cursor) = (&mut self.open.bytes, &mut self.cursor);
+        let frame = match delivery {
+            Delivery::Message(message) => render.message(&message, out, cursor),
+            Delivery::Gap(gap) => render.gap(gap, out, cursor),
+            Delivery::Epoch(new) => {
+                wire::gap_head(out, &Told::epoch(&new));
+                render.close(Kind::Epoch(Arc::new(new)), out, cursor)
+            }
+            Delivery::Progress(to) => return self.progress(&to),
+        };
+        self.open.frames.push(frame);
+        if self.open.bytes.len() >= limit {
+            self.cut();
+        }
+    }
+
+    /// Tells a gap that the caller has found, between two deliveries.
+    pub(crate) fn tell(&mut self, gaps: Vec<Delivery>, render: &Render) {
+        for gap in gaps {
+            self.add(gap, render, usize::MAX);
+        }
+    }
+
+    /// The batches that are full.
+    pub(crate) fn take_full(&mut self) -> Vec<Pressed> {
+        std::mem::take(&mut self.done)
+    }
+
+    /// What has become of the deliveries so far.
+    pub(crate) fn take(&mut self) -> Vec<Pressed> {
+        self.cut();
+        std::mem::take(&mut self.done)
+    }
+
+    fn progress(&mut self, to: &Cursor) {
+        self.cut();
+        let before = self.cursor.clone();
+        for topic in to.topics() {
+            // An incarnation begins with `Delivery::Epoch` alone: progress of another one says nothing here.
+            if self.cursor.topic(topic.tag).is_none_or(|own| own.epoch == topic.epoch) {
+                self.cursor.merge(&[topic.clone()].into_iter().collect::<Cursor>());
+            }
+        }
+        if self.cursor != before {
+            self.open.start = Arc::new(self.cursor.clone());
+            self.done.push(Pressed::Progress(self.cursor.clone()));
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.open.frames.is_empty() {
+            return;
+        }
+        let end = Arc::new(self.cursor.clone());
+        let start = std::mem::replace(&mut self.open.start, end.clone());
+        let frames = std::mem::take(&mut self.open.frames).into();
+        let bytes = std::mem::take(&mut self.open.bytes).freeze();
+        self.done.push(Pressed::Batch(Batch { first: 0, start, end, frames, bytes, at: Instant::now() }));
+    }
+}
+
+/// The deliveries that tell how far `start` is from what was wanted (a source's contract, rule 3).
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`] if the bounds, read just before, don't know an incarnation that the start names: the
+/// topic was made anew in between, and reading both again settles it.
+pub(crate) fn told_by_start(wanted: &Cursor, start: &Cursor, bounds: &Bounds) -> Result<Vec<Delivery>> {
+    let mut told = Vec::new();
+    for topic in start.topics() {
+        let known = bounds.topic(topic.tag).filter(|known| known.epoch.tag() == topic.epoch);
+        let known = known.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unavailable,
+                format!("the topic with the tag {} was made anew just now", topic.tag),
+            )
+        })?;
+        match wanted.topic(topic.tag) {
+            Some(own) if own.epoch == topic.epoch => {
+                for (partition, next) in (0..).zip(topic.offsets()) {
+                    let missing = own.offset(partition)..*next;
+                    if !missing.is_empty() {
+                        let (topic, tag) = (known.name.clone(), known.tag);
+                        let missing = Some(missing);
+                        told.push(Delivery::Gap(Gap {
+                            topic,
+                            tag,
+                            partition,
+                            missing,
+                            reason: GapReason::Retention,
+                        }));
+                    }
+                }
+            }
+            Some(_) => told.push(Delivery::Epoch(NewEpoch {
+                topic: known.name.clone(),
+                tag: known.tag,
+                epoch: known.epoch,
+                start: topic.offsets().to_vec(),
+            })),
+            None => told.push(Delivery::Progress([topic.clone()].into_iter().collect())),
+        }
+    }
+    Ok(told)
+}
+
+/// Whether a source's start goes back behind what was wanted: the log there is shorter than it was.
+pub(crate) fn is_behind(start: &Cursor, wanted: &Cursor) -> bool {
+    let behind = |topic: &TopicCursor| {
+        wanted.topic(topic.tag).is_some_and(|own| {
+            own.epoch == topic.epoch
+                && (0..).zip(own.offsets()).any(|(partition, next)| topic.offset(partition) < *next)
+        })
+    };
+    start.topics().iter().any(behind)
+}

@@ -1,0 +1,207 @@
+//! A channel's shared state: the log and the waiters under one lock, and what the tasks tell each other.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use tidewater_core::{Cursor, Error, Sink, Source};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    backfill::Backfill,
+    builder::Settings,
+    log::Log,
+    render::{Pressed, Render},
+    resume::Topics,
+    status::UpstreamState,
+    waiters::Waiters,
+    wire,
+};
+
+/// One channel: what its handle, its pump and its streams share.
+pub(crate) struct Shared {
+    pub(crate) name: Arc<str>,
+    pub(crate) settings: Settings,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) sink: Option<Arc<dyn Sink>>,
+    pub(crate) render: Render,
+    pub(crate) backfill: Backfill,
+    pub(crate) counts: StreamCounts,
+    state: Mutex<State>,
+    /// Whether the channel has a position, for those who wait for it.
+    pub(crate) positioned: watch::Sender<bool>,
+    /// How many streams there are, for those who wait until there are none.
+    pub(crate) clients: watch::Sender<usize>,
+}
+
+/// What became of clients.
+#[derive(Debug, Default)]
+pub(crate) struct StreamCounts {
+    pub(crate) opened: AtomicU64,
+    pub(crate) gaps: AtomicU64,
+    pub(crate) resumes_from_log: AtomicU64,
+    pub(crate) resumes_from_broker: AtomicU64,
+    pub(crate) lagged: AtomicU64,
+}
+
+/// What the lock guards.
+pub(crate) struct State {
+    /// `None` until the upstream subscription has started once.
+    pub(crate) log: Option<Log>,
+    pub(crate) waiters: Waiters,
+    pub(crate) topics: Topics,
+    pub(crate) upstream: UpstreamState,
+    pub(crate) error: Option<Arc<Error>>,
+    pub(crate) draining: bool,
+    /// Counted up when the upstream's log turned out shorter than ours: every stream of an older one ends.
+    pub(crate) generation: u64,
+    /// The cursor block at the head, made when first asked for.
+    heartbeat: Option<Bytes>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        name: Arc<str>,
+        settings: Settings,
+        source: Arc<dyn Source>,
+        sink: Option<Arc<dyn Sink>>,
+        render: Render,
+    ) -> Self {
+        Self {
+            name,
+            settings,
+            source,
+            sink,
+            render,
+            backfill: Backfill::default(),
+            counts: StreamCounts::default(),
+            state: Mutex::new(State {
+                log: None,
+                waiters: Waiters::default(),
+                topics: Topics::default(),
+                upstream: UpstreamState::Starting,
+                error: None,
+                draining: false,
+                generation: 0,
+                heartbeat: None,
+            }),
+            positioned: watch::Sender::new(false),
+            clients: watch::Sender::new(0),
+        }
+    }
+
+    /// The state. A panic elsewhere leaves it as it was: every change under the lock is whole or nothing.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The log starts here, and with it the channel. Streams of a log before it end.
+    pub(crate) fn begin(&self, start: Cursor) {
+        let mut wakers = Vec::new();
+        {
+            let mut state = self.lock();
+            if state.log.is_some() {
+                state.generation += 1;
+            }
+            state.log = Some(Log::new(self.settings.log, start));
+            state.heartbeat = None;
+            state.waiters.all(&mut wakers);
+        }
+        self.positioned.send_replace(true);
+        wake(wakers);
+    }
+
+    /// Appends what the pump has made, and wakes those whom it concerns.
+    pub(crate) fn append(&self, pressed: Vec<Pressed>) {
+        let mut wakers = Vec::new();
+        {
+            let state = &mut *self.lock();
+            let Some(log) = &mut state.log else { return };
+            for pressed in pressed {
+                match pressed {
+                    Pressed::Batch(batch) => {
+                        let batch = log.append(batch);
+                        state.waiters.appended(&batch, &mut wakers);
+                    }
+                    Pressed::Progress(cursor) => log.progress(cursor),
+                }
+            }
+            state.heartbeat = None;
+        }
+        wake(wakers);
+    }
+
+    /// Ends every stream, and every one that comes from now on, with a reconnection time of its own (I9).
+    pub(crate) fn drain(&self) {
+        let mut wakers = Vec::new();
+        {
+            let mut state = self.lock();
+            state.draining = true;
+            state.waiters.all(&mut wakers);
+        }
+        wake(wakers);
+    }
+
+    /// Where the upstream stands. An error stays readable until it is live again.
+    pub(crate) fn upstream(&self, upstream: UpstreamState, error: Option<Error>) {
+        let mut state = self.lock();
+        state.upstream = upstream;
+        state.error = error.map(Arc::new);
+    }
+
+    /// A stream is there, or gone.
+    pub(crate) fn count_client(&self, comes: bool) {
+        if comes {
+            self.counts.opened.fetch_add(1, Ordering::Relaxed);
+        }
+        self.clients.send_modify(|count| *count = if comes { *count + 1 } else { count.saturating_sub(1) });
+    }
+
+    /// A reconnection time for a client that is sent away: spread, and never under 500 ms.
+    pub(crate) fn jittered_retry(&self) -> Duration {
+        let most = (self.settings.retry * 2).max(Duration::from_secs(2));
+        wire::MIN_RETRY + most.saturating_sub(wire::MIN_RETRY).mul_f64(fastrand::f64())
+    }
+}
+
+impl State {
+    /// The cursor block at the head of the log.
+    pub(crate) fn heartbeat(&mut self) -> Bytes {
+        let head = self.log.as_ref().map(|log| log.head().clone()).unwrap_or_default();
+        let block = self.heartbeat.get_or_insert_with(|| {
+            let mut out = BytesMut::new();
+            wire::cursor(&mut out, &head);
+            out.freeze()
+        });
+        block.clone()
+    }
+
+    /// Removes what has become too old.
+    pub(crate) fn evict(&mut self, now: Instant) {
+        if let Some(log) = &mut self.log {
+            log.evict(now);
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("name", &self.name)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+fn wake(wakers: Vec<Waker>) {
+    for waker in wakers {
+        waker.wake();
+    }
+}

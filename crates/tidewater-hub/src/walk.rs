@@ -1,0 +1,127 @@
+//! A client's own path: what it gets of entries that it may have seen already, and under which id (I4). Pure.
+
+use bytes::BytesMut;
+use tidewater_core::{Cursor, Gap};
+
+use crate::{
+    frame::{At, Batch, Kind, new_epoch},
+    select::Select,
+    wire::{self, Told},
+};
+
+/// A client's cursor, moved along entries that another order may have put elsewhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Walk {
+    /// The client's cursor here.
+    pub(crate) cursor: Cursor,
+}
+
+/// What becomes of one entry for this client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It has it, or it is of an incarnation that is over for it.
+    Known,
+    /// New, and its bytes as they are.
+    New,
+    /// A gap of which the client has the first part: only the rest is told.
+    Rest(Gap),
+}
+
+impl Walk {
+    /// Looks at an entry without moving.
+    pub(crate) fn look(&self, kind: &Kind) -> Step {
+        match kind {
+            Kind::Message(at, _) | Kind::Skip(at) => self.look_at(at),
+            Kind::Gap(gap, epoch) => {
+                let Some(topic) = self.cursor.topic(gap.tag) else { return Step::New };
+                if topic.epoch != *epoch {
+                    return Step::Known;
+                }
+                match &gap.missing {
+                    None => Step::New,
+                    Some(missing) => {
+                        let next = topic.offset(gap.partition);
+                        if missing.end <= next {
+                            Step::Known
+                        } else if missing.start >= next {
+                            Step::New
+                        } else {
+                            Step::Rest(Gap { missing: Some(next..missing.end), ..Gap::clone(gap) })
+                        }
+                    }
+                }
+            }
+            Kind::Epoch(new) => match self.cursor.topic(new.tag) {
+                Some(topic) if topic.epoch == new.epoch.tag() => Step::Known,
+                _ => Step::New,
+            },
+        }
+    }
+
+    /// Moves past an entry that is not [`Step::Known`].
+    pub(crate) fn pass(&mut self, kind: &Kind) {
+        match kind {
+            Kind::Epoch(new) => self.cursor.set(new_epoch(new)),
+            other => other.apply(&mut self.cursor),
+        }
+    }
+
+    /// Takes over positions that the node has reached at a place up to which the client has everything.
+    pub(crate) fn reach(&mut self, node: &Cursor) {
+        for topic in node.topics() {
+            match self.cursor.topic(topic.tag) {
+                None => self.cursor.set(topic.clone()),
+                Some(own) if own.epoch == topic.epoch => {
+                    for (partition, next) in (0..).zip(topic.offsets()) {
+                        self.cursor.raise(topic.tag, topic.epoch, partition, *next);
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Walks a batch from `index` on and writes what is new and wanted, until `out` holds `limit` bytes or `steps`
+    /// entries were looked at. Gives the index to go on from.
+    pub(crate) fn write(
+        &mut self,
+        batch: &Batch,
+        mut index: usize,
+        select: &Select,
+        out: &mut BytesMut,
+        limit: usize,
+        steps: &mut usize,
+    ) -> usize {
+        while index < batch.frames.len() && out.len() < limit && *steps > 0 {
+            let frame = &batch.frames[index];
+            *steps -= 1;
+            match self.look(&frame.kind) {
+                Step::Known => {}
+                Step::New => {
+                    self.pass(&frame.kind);
+                    if select.wants(frame) {
+                        out.extend_from_slice(&batch.bytes[batch.offset(index)..frame.id_at]);
+                        wire::id(out, &self.cursor);
+                    }
+                }
+                Step::Rest(rest) => {
+                    self.pass(&frame.kind);
+                    wire::gap(out, &Told::gap(&rest), &self.cursor);
+                }
+            }
+            index += 1;
+        }
+        index
+    }
+
+    fn look_at(&self, at: &At) -> Step {
+        let Some(topic) = self.cursor.topic(at.tag) else { return Step::New };
+        if topic.epoch != at.epoch {
+            return Step::Known;
+        }
+        match at.position.offset() {
+            Some(offset) if offset < topic.offset(at.partition) => Step::Known,
+            _ => Step::New,
+        }
+    }
+}
