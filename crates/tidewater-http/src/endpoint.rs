@@ -1,0 +1,161 @@
+//! A channel's endpoint: every method, CORS, publishing.
+
+use std::{
+    convert::Infallible,
+    error::Error as StdError,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use tidewater_hub::Channel;
+use tower::Service;
+
+use crate::{Body, Cors, Rejection, Resume, publish::publish};
+
+/// Serves one channel. Cloning shares it.
+///
+/// A `tower::Service` of any request whose body is an [`http_body::Body`]; the path is not looked at. What it answers
+/// is in the [crate's table](crate).
+#[derive(Clone, Debug)]
+pub struct Endpoint(Arc<Settings>);
+
+#[derive(Clone, Debug)]
+struct Settings {
+    channel: Channel,
+    cors: Cors,
+    publish: bool,
+    max_body: usize,
+}
+
+impl Endpoint {
+    /// An endpoint that only reads, for pages of its own origin.
+    pub fn new(channel: Channel) -> Self {
+        Self(Arc::new(Settings { channel, cors: Cors::default(), publish: false, max_body: 1 << 20 }))
+    }
+
+    /// The other origins whose pages may use it.
+    #[must_use]
+    pub fn cors(self, cors: Cors) -> Self {
+        self.with(|settings| settings.cors = cors)
+    }
+
+    /// Whether `POST` publishes. Whoever reaches the endpoint can then write: put authorization before it.
+    #[must_use]
+    pub fn publish(self, allowed: bool) -> Self {
+        self.with(|settings| settings.publish = allowed)
+    }
+
+    /// The most bytes that a published body may have; the default is 1 MiB.
+    #[must_use]
+    pub fn max_body(self, bytes: usize) -> Self {
+        self.with(|settings| settings.max_body = bytes)
+    }
+
+    /// Its channel.
+    pub fn channel(&self) -> &Channel {
+        &self.0.channel
+    }
+
+    /// The most bytes that a published body may have.
+    pub fn body_limit(&self) -> usize {
+        self.0.max_body
+    }
+
+    /// Answers a request.
+    ///
+    /// # Cancel safety
+    /// Safe, but for a `POST`: one that is dropped may or may not have published.
+    pub async fn respond<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let (parts, body) = request.into_parts();
+        let mut response = match parts.method {
+            Method::GET | Method::HEAD => match Resume::from_parts(&parts) {
+                Ok(resume) => resume.open(&self.0.channel).await.into_response(),
+                Err(rejection) => rejection.into_response(),
+            },
+            Method::POST => self.post(&parts, body).await.unwrap_or_else(Rejection::into_response),
+            Method::OPTIONS => return self.options(&parts),
+            _ => self.method_not_allowed(&parts.method),
+        };
+        self.0.cors.apply(&parts.headers, response.headers_mut());
+        response
+    }
+
+    async fn post<B>(&self, parts: &Parts, body: B) -> Result<Response<Body>, Rejection>
+    where
+        B: http_body::Body,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let Settings { channel, cors, publish: allowed, max_body } = &*self.0;
+        if !allowed {
+            return Err(Rejection::new(
+                StatusCode::FORBIDDEN,
+                format!(
+                    "publishing to the channel {:?} is off: the server has to allow it (Endpoint::publish, or --allow-publish {} of the gateway)",
+                    channel.name(),
+                    channel.name()
+                ),
+            ));
+        }
+        publish(channel, cors, *max_body, parts, body).await
+    }
+
+    fn options(&self, parts: &Parts) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let headers = response.headers_mut();
+        if parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+            self.0.cors.apply_preflight(&parts.headers, self.methods(), headers);
+        } else {
+            headers.insert(header::ALLOW, HeaderValue::from_static(self.methods()));
+            self.0.cors.apply(&parts.headers, headers);
+        }
+        response
+    }
+
+    fn method_not_allowed(&self, method: &Method) -> Response<Body> {
+        let message = format!("{method} is no method of a channel (there are: {})", self.methods());
+        let mut response = Rejection::new(StatusCode::METHOD_NOT_ALLOWED, message).into_response();
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(self.methods()));
+        response
+    }
+
+    fn methods(&self) -> &'static str {
+        if self.0.publish { "GET, HEAD, POST, OPTIONS" } else { "GET, HEAD, OPTIONS" }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+}
+
+impl From<Channel> for Endpoint {
+    fn from(channel: Channel) -> Self {
+        Self::new(channel)
+    }
+}
+
+impl<B> Service<Request<B>> for Endpoint
+where
+    B: http_body::Body<Data: Send> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let endpoint = self.clone();
+        Box::pin(async move { Ok(endpoint.respond(request).await) })
+    }
+}

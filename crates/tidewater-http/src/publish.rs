@@ -1,0 +1,215 @@
+//! `POST`: the body becomes a message.
+
+use std::error::Error as StdError;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, Uri, header, request::Parts};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::json;
+use tidewater_core::{Error, ErrorKind, Headers, Message, Position, payload, sse::EventName};
+use tidewater_hub::Channel;
+
+use crate::{Body, Cors, Rejection, body, cors::default_port, query::pairs};
+
+/// Publishes the body: 202 with where the broker put it.
+pub(crate) async fn publish<B>(
+    channel: &Channel,
+    cors: &Cors,
+    max_body: usize,
+    parts: &Parts,
+    body: B,
+) -> Result<Response<Body>, Rejection>
+where
+    B: http_body::Body,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    check_origin(cors, parts)?;
+    let asked = Asked::read(parts.uri.query())?;
+    let mut message = Message::new(channel.name(), read(body, max_body).await?);
+    message.key = asked.key;
+    if let Some(event) = &asked.event {
+        let value = Bytes::copy_from_slice(event.as_str().as_bytes());
+        message.headers = [(channel.event_header(), value)].into_iter().collect::<Headers>();
+    }
+    let published = channel.publish(message).await.map_err(|error| {
+        tracing::warn!(channel = channel.name(), %error, "could not publish");
+        refusal(&error)
+    })?;
+    let (partition, offset) = match published.receipt.place {
+        None => (None, None),
+        Some(place) => {
+            let offset = match place.position {
+                Position::Offset(offset) => Some(offset),
+                Position::Opaque(_) => None,
+            };
+            (Some(place.partition), offset)
+        }
+    };
+    Ok(body::json(
+        StatusCode::ACCEPTED,
+        &json!({
+            "topic": published.receipt.topic.as_str(),
+            "partition": partition,
+            "offset": offset,
+            "id": published.id.map(|id| id.to_string()),
+        }),
+    ))
+}
+
+/// What `POST` reads from the query.
+#[derive(Debug)]
+struct Asked {
+    key: Option<Bytes>,
+    event: Option<EventName>,
+}
+
+impl Asked {
+    fn read(query: Option<&str>) -> Result<Self, Rejection> {
+        let mut asked = Self { key: None, event: None };
+        for pair in pairs(query) {
+            let twice = |name: &str| {
+                Err(Rejection::bad_request(format!("?{name}= is given twice: a message has one")))
+            };
+            match &*pair.name {
+                "key" if asked.key.is_some() => return twice("key"),
+                "key" => asked.key = Some(pair.value.into()),
+                "event" if asked.event.is_some() => return twice("event"),
+                "event" => asked.event = Some(event_name(&pair.text()?)?),
+                _ => {}
+            }
+        }
+        Ok(asked)
+    }
+}
+
+/// A name that an application may give an event. From a broker such a name is replaced, never an error; here
+/// somebody can be told.
+fn event_name(name: &str) -> Result<EventName, Rejection> {
+    if payload::is_reserved(name) {
+        return Err(Rejection::bad_request(format!(
+            "?event={name} is reserved (so are tidewater.*, error and open): choose another name"
+        )));
+    }
+    EventName::new(name).map_err(|error| Rejection::bad_request(format!("?event=: {error}")))
+}
+
+async fn read<B>(body: B, max: usize) -> Result<Bytes, Rejection>
+where
+    B: http_body::Body,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let too_large = || {
+        Rejection::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is larger than the {max} bytes that a message may have here"),
+        )
+    };
+    if body.size_hint().lower() > max as u64 {
+        return Err(too_large());
+    }
+    match Limited::new(body, max).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) => Err(Rejection::bad_request(format!("the body could not be read: {error}"))),
+    }
+}
+
+/// A page of another origin must not publish with its visitor's cookies: browsers send a `POST` of text without
+/// asking first. Who is no browser sends no `Origin`.
+fn check_origin(cors: &Cors, parts: &Parts) -> Result<(), Rejection> {
+    let Some(origin) = parts.headers.get(header::ORIGIN) else { return Ok(()) };
+    if cors.lists(origin) || is_own(origin, parts) {
+        return Ok(());
+    }
+    Err(Rejection::new(
+        StatusCode::FORBIDDEN,
+        format!(
+            "pages of the origin {} may not publish here: add it to the list of CORS origins",
+            String::from_utf8_lossy(origin.as_bytes())
+        ),
+    ))
+}
+
+/// Whether an origin is the one that the request was sent to. The scheme is not looked at, as a proxy may have taken
+/// the TLS off.
+fn is_own(origin: &HeaderValue, parts: &Parts) -> bool {
+    let Ok(origin) = Uri::try_from(origin.as_bytes()) else { return false };
+    let (Some(scheme), Some(theirs)) = (origin.scheme_str(), origin.authority()) else { return false };
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let Some(ours) = parts.uri.authority().cloned().or_else(|| host?.parse().ok()) else { return false };
+    let port = |port: Option<u16>| port.or(default_port(scheme));
+    theirs.host().eq_ignore_ascii_case(ours.host()) && port(theirs.port_u16()) == port(ours.port_u16())
+}
+
+/// The status of what the sink says: 422 is for this message, 501 for a channel that can't publish, 503 for the rest,
+/// which is the broker's.
+fn refusal(error: &Error) -> Rejection {
+    let status = match error.kind() {
+        ErrorKind::Rejected => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Rejection::new(status, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn parts(uri: &str, host: &str, origin: &str) -> Parts {
+        let request = Request::post(uri).header("host", host).header("origin", origin);
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn a_page_of_the_same_host_may_publish() {
+        for (host, origin) in [
+            ("app.example", "https://app.example"),
+            ("app.example:443", "https://app.example"),
+            ("APP.example", "http://app.example:80"),
+            ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("[::1]:8080", "http://[::1]:8080"),
+        ] {
+            assert_eq!(check_origin(&Cors::default(), &parts("/", host, origin)), Ok(()), "{host} {origin}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_another_origin_may_not() {
+        for (host, origin) in [
+            ("app.example", "https://evil.example"),
+            ("app.example", "https://app.example.evil"),
+            ("app.example", "https://app.example:8443"),
+            ("app.example:8080", "http://app.example"),
+            ("app.example", "null"),
+            ("app.example", ""),
+            ("", "https://app.example"),
+        ] {
+            let refused = check_origin(&Cors::any(), &parts("/", host, origin)).unwrap_err();
+            assert_eq!(refused.status(), 403, "{host} {origin}");
+        }
+        let cors = Cors::origins(["https://other.example"]).unwrap();
+        assert_eq!(check_origin(&cors, &parts("/", "app.example", "https://other.example")), Ok(()));
+    }
+
+    #[test]
+    fn names_and_keys_are_checked() {
+        for query in [
+            "event=",
+            "event=a%0Ab",
+            "event=open",
+            "event=error",
+            "event=tidewater.gap",
+            "event=%ff",
+            "key=a&key=b",
+            "event=a&event=b",
+        ] {
+            assert_eq!(Asked::read(Some(query)).unwrap_err().status(), 400, "{query}");
+        }
+        let asked = Asked::read(Some("key=%ff&event=order.created&topic=x")).unwrap();
+        assert_eq!(asked.key.as_deref(), Some(&b"\xff"[..]));
+        assert_eq!(asked.event.as_ref().map(EventName::as_str), Some("order.created"));
+    }
+}

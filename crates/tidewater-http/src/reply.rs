@@ -1,0 +1,40 @@
+//! An answer, ready to go out through any framework.
+
+use http::Response;
+use tidewater_hub::EventStream;
+
+use crate::{Body, Rejection, body};
+
+/// An answer: a stream, the channel's cursor, or a refusal, with the headers that go with it.
+///
+/// What an open form ends with: [`Resume::open`](crate::Resume::open) gives one, and so does a stream that the handler
+/// made itself (`channel.stream(resume, select).await.into()`).
+#[derive(Debug)]
+pub struct Reply(pub(crate) Response<Body>);
+
+impl Reply {
+    /// The response, to send or to add headers to.
+    pub fn into_response(self) -> Response<Body> {
+        self.0
+    }
+}
+
+impl From<EventStream> for Reply {
+    fn from(stream: EventStream) -> Self {
+        let mut response = Response::new(Body::Events(stream.into()));
+        body::put_head(response.headers_mut());
+        Self(response)
+    }
+}
+
+impl From<Rejection> for Reply {
+    fn from(rejection: Rejection) -> Self {
+        Self(rejection.into_response())
+    }
+}
+
+impl From<Reply> for Response<Body> {
+    fn from(reply: Reply) -> Self {
+        reply.0
+    }
+}

@@ -1,0 +1,219 @@
+//! What a request asks a channel for, read from its head.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use serde_json::json;
+use tidewater_hub::{Channel, Select};
+
+use crate::{
+    Body, Rejection, Reply,
+    accept::{Accepted, accepted},
+    body,
+    query::pairs,
+    since,
+};
+
+/// The header in which an `EventSource` sends the last id that it got (WHATWG HTML §9.2.4).
+pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// The header in which `HEAD`, and `GET` with `Accept: application/json`, answer the channel's current cursor.
+pub const TIDEWATER_CURSOR: HeaderName = HeaderName::from_static("tidewater-cursor");
+
+/// What a `GET` or `HEAD` asks for: where to start, what to select, and whether it wants the events or the cursor.
+///
+/// In the open form a handler extracts it beside extractors of its own, then either lets it answer the request
+/// ([`open`](Self::open)) or hands it to [`Channel::stream`]:
+///
+/// ```no_run
+/// # use tidewater_http::{Rejection, Reply, Resume};
+/// # use tidewater_hub::{Channel, Select};
+/// async fn handler(request: http::Request<()>, channel: Channel) -> Result<Reply, Rejection> {
+///     let (parts, ()) = request.into_parts();
+///     let resume = Resume::from_parts(&parts)?;
+///     Ok(channel.stream(resume, Select::key("user-7")).await.into())
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Resume {
+    resume: tidewater_hub::Resume,
+    wants: Wants,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    Events,
+    /// The cursor as JSON. For `HEAD` too: servers leave the body out themselves, and keep its length.
+    Cursor,
+}
+
+impl Resume {
+    /// Reads it from a request's head.
+    ///
+    /// `Last-Event-ID` wins over `?last_event_id=` and `?lastEventId=`, because the URL of a page keeps the old id.
+    /// An id is never refused here, whatever it holds: the hub answers an unreadable one with a gap.
+    ///
+    /// # Errors
+    /// 400 for another value of the query that can't be read, 406 where `Accept` excludes events and JSON.
+    pub fn from_parts(parts: &Parts) -> Result<Self, Rejection> {
+        Self::from_head(&parts.method, parts.uri.query(), &parts.headers)
+    }
+
+    /// [`from_parts`](Self::from_parts), for frameworks that don't have them.
+    ///
+    /// # Errors
+    /// As [`from_parts`](Self::from_parts).
+    pub fn from_head(method: &Method, query: Option<&str>, headers: &HeaderMap) -> Result<Self, Rejection> {
+        let wants = match method {
+            &Method::HEAD => Wants::Cursor,
+            _ => match accepted(headers)? {
+                Accepted::Events => Wants::Events,
+                Accepted::Json => Wants::Cursor,
+            },
+        };
+        let mut asked = Asked::default();
+        for pair in pairs(query) {
+            match &*pair.name {
+                "last_event_id" | "lastEventId" => asked.id = asked.id.or(Some(pair.lossy())),
+                "since" => asked.start = Some(since::parse(&pair.text()?, SystemTime::now())?),
+                "topic" => asked.topics.push(pair.text()?),
+                "key" => asked.keys.push(pair.value.into()),
+                "tag" => asked.tags.push(pair.text()?),
+                "event" => asked.events.push(pair.text()?),
+                // The application's own.
+                _ => {}
+            }
+        }
+        let header = headers.get(LAST_EVENT_ID).map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
+        // A client without an id sends no header; some send an empty one, which means the same.
+        let last_event_id = [header, asked.id.take()].into_iter().flatten().find(|id| !id.is_empty());
+        let resume = tidewater_hub::Resume { last_event_id, start: asked.start, select: asked.into_select() };
+        Ok(Self { resume, wants })
+    }
+
+    /// Answers the request: the events, or the channel's cursor if that is what it asks for.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn open(self, channel: &Channel) -> Reply {
+        self.open_selected(channel, Select::all()).await
+    }
+
+    /// [`open`](Self::open), of what the application selects *and* the request selects.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn open_selected(self, channel: &Channel, select: Select) -> Reply {
+        match self.wants {
+            Wants::Events => channel.stream(self.resume, select).await.into(),
+            Wants::Cursor => cursor(channel).await.map_or_else(Reply::from, Reply),
+        }
+    }
+}
+
+impl From<Resume> for tidewater_hub::Resume {
+    fn from(resume: Resume) -> Self {
+        resume.resume
+    }
+}
+
+/// The channel's current cursor. 503 before it has one: who asks for it is no `EventSource` and can ask again.
+async fn cursor(channel: &Channel) -> Result<Response<Body>, Rejection> {
+    let unavailable = |why: String| Rejection::new(StatusCode::SERVICE_UNAVAILABLE, why);
+    let cursor = channel.cursor().await.map_err(|error| unavailable(error.to_string()))?.to_string();
+    let value = HeaderValue::try_from(&cursor).map_err(|error| unavailable(error.to_string()))?;
+    let mut response = body::json(StatusCode::OK, &json!({ "cursor": cursor }));
+    response.headers_mut().insert(TIDEWATER_CURSOR, value);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    Ok(response)
+}
+
+/// What the query names, repeated or not.
+#[derive(Default)]
+struct Asked {
+    id: Option<String>,
+    start: Option<tidewater_core::Start>,
+    topics: Vec<String>,
+    keys: Vec<Bytes>,
+    tags: Vec<String>,
+    events: Vec<String>,
+}
+
+impl Asked {
+    /// Any of the values of one name, all of the names.
+    fn into_select(self) -> Select {
+        let mut select = Select::all();
+        if !self.topics.is_empty() {
+            select = select.and(Select::topics(self.topics));
+        }
+        if !self.keys.is_empty() {
+            select = select.and(Select::keys(self.keys));
+        }
+        if !self.tags.is_empty() {
+            select = select.and(Select::tags(self.tags));
+        }
+        if !self.events.is_empty() {
+            select = select.and(Select::events(self.events));
+        }
+        select
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidewater_core::Start;
+
+    use super::*;
+
+    fn read(query: &str, headers: &[(&str, &[u8])]) -> Result<Resume, Rejection> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_bytes(value).unwrap()))
+            .collect();
+        Resume::from_head(&Method::GET, Some(query), &headers)
+    }
+
+    fn id(query: &str, headers: &[(&str, &[u8])]) -> Option<String> {
+        read(query, headers).unwrap().resume.last_event_id
+    }
+
+    #[test]
+    fn the_header_wins_over_the_url_which_keeps_the_old_id() {
+        assert_eq!(id("last_event_id=old", &[("last-event-id", b"new")]).as_deref(), Some("new"));
+        assert_eq!(id("last_event_id=a", &[]).as_deref(), Some("a"));
+        assert_eq!(id("lastEventId=a%2Bb", &[]).as_deref(), Some("a+b"));
+        assert_eq!(id("lastEventId=a", &[("last-event-id", b"")]).as_deref(), Some("a"));
+        assert_eq!(id("", &[]), None);
+    }
+
+    #[test]
+    fn i3_an_id_is_never_refused_whatever_it_holds() {
+        assert_eq!(id("", &[("last-event-id", "é".as_bytes())]).as_deref(), Some("é"));
+        assert_eq!(id("", &[("last-event-id", b"\xff\xfe")]).as_deref(), Some("\u{fffd}\u{fffd}"));
+        assert_eq!(id("last_event_id=%00%ff", &[]).as_deref(), Some("\0\u{fffd}"));
+    }
+
+    #[test]
+    fn other_values_that_cannot_be_read_are_400() {
+        for query in ["since=never", "since=", "topic=%ff", "event=%c3", "tag=%80"] {
+            assert_eq!(read(query, &[]).unwrap_err().status(), 400, "{query}");
+        }
+        assert!(read("key=%ff&token=%ff&whatever", &[]).is_ok(), "keys are bytes, the rest is not ours");
+    }
+
+    #[test]
+    fn a_start_is_read() {
+        assert_eq!(read("since=earliest", &[]).unwrap().resume.start, Some(Start::Earliest));
+        assert_eq!(read("", &[]).unwrap().resume.start, None, "the channel's own");
+    }
+
+    #[test]
+    fn head_asks_for_the_cursor_whatever_it_accepts() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("text/html"));
+        let resume = Resume::from_head(&Method::HEAD, None, &headers).unwrap();
+        assert_eq!(resume.wants, Wants::Cursor);
+        assert_eq!(Resume::from_head(&Method::GET, None, &headers).unwrap_err().status(), 406);
+    }
+}
