@@ -1,1 +1,78 @@
-//! Apache Kafka as a Tidewater source and sink
+//! Apache Kafka as a Tidewater source and sink.
+//!
+//! ```no_run
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! use futures_util::StreamExt as _;
+//! use tidewater_core::{Source as _, Subscription};
+//! use tidewater_kafka::KafkaConfig;
+//!
+//! let source = KafkaConfig::new("localhost:9092", ["orders"])?.with_property("client.id", "web")?.source();
+//! let mut subscribed = source.subscribe(Subscription::latest()).await?;
+//! println!("from {}", subscribed.start);
+//! while let Some(delivery) = subscribed.deliveries.next().await {
+//!     println!("{:?}", delivery?);
+//! }
+//! # Ok::<(), tidewater_core::Error>(()) }).unwrap();
+//! ```
+//!
+//! As a plugin it answers to `kafka://a:9092,b:9092/topic1,topic2?property=value`. Properties are librdkafka's own
+//! ([the list](https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md)); those that would break
+//! what this crate promises are refused by name, with the reason.
+//!
+//! # What it does, and why
+//!
+//! - **No group is joined, nothing is committed.** librdkafka wants a `group.id` before it assigns partitions (the
+//!   default is `tidewater`), so only the topic rights Read and Describe are needed. A look-up of the group's
+//!   coordinator that is refused is logged once.
+//! - **Every partition of every topic is assigned by hand**, from a number: *latest* and *at a time* are resolved
+//!   first. New partitions are found within 10 seconds and read from offset 0.
+//! - **Nothing is skipped silently**: a position that the broker no longer has ends that partition
+//!   (`auto.offset.reset=error`); the bounds tell what is missing, a [`Gap`](tidewater_core::Gap) says so, and it
+//!   is read on from the first offset kept. Aborted transactions, transaction markers and compaction are not gaps:
+//!   at the end of a partition they become [`Progress`](tidewater_core::Delivery::Progress). `isolation.level` is
+//!   `read_committed`, so the end of a partition is its last stable offset.
+//! - **A topic that is removed and made again** has another topic id. It is asked for at every start, every 10
+//!   seconds, at each error, and when librdkafka itself notices: librdkafka would read on at the old offset without
+//!   a word, so no message is delivered between its noticing and our own look. Should one have slipped through all
+//!   the same, it is recognized when the new incarnation is read from 0, and not sent again.
+//! - **Memory is bounded**: per subscription `queued.max.messages.kbytes` (8 MiB here), one response of the same
+//!   size, and up to three batches of 1 MiB on their way into the stream.
+//! - **Threads**: each subscription has a client of its own (librdkafka runs a thread for it and one per broker) and
+//!   one thread that reads it; a source has one small client more for metadata. Nothing here ever blocks a thread
+//!   of the runtime.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod client;
+mod config;
+mod error;
+mod reader;
+mod sink;
+mod source;
+mod topic_ids;
+
+use std::sync::Arc;
+
+use tidewater_core::{Capabilities, Plugin};
+
+pub use config::KafkaConfig;
+pub use sink::KafkaSink;
+pub use source::KafkaSource;
+
+/// The kind of source, as its tags are made from.
+pub const KIND: &str = "kafka";
+
+const CAPABILITIES: Capabilities =
+    Capabilities { replay: true, from_time: true, partitioned: true, mergeable: true };
+
+tidewater_core::inventory::submit! {
+    Plugin {
+        name: KIND,
+        schemes: &[KIND],
+        about: "topics of Apache Kafka 2.8 or newer",
+        example: "kafka://localhost:9092/orders,payments?client.id=web",
+        capabilities: CAPABILITIES,
+        source: Some(|url| Ok(Arc::new(KafkaConfig::from_url(url)?.source()))),
+        sink: Some(|url| Ok(Arc::new(KafkaConfig::from_url(url)?.sink()?))),
+    }
+}

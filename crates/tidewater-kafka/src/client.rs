@@ -1,0 +1,473 @@
+//! What all clients share: their events, and the questions about topics and offsets.
+//!
+//! Everything that asks here blocks: it is called on blocking threads only.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use rdkafka::{
+    ClientContext, Offset, TopicPartitionList,
+    client::Client,
+    config::RDKafkaLogLevel as Level,
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
+    error::KafkaError,
+    types::RDKafkaErrorCode as Code,
+};
+use tidewater_core::{Bounds, Result, TopicBounds, TopicName, TopicTag};
+
+use crate::{
+    KIND, KafkaConfig, error,
+    topic_ids::{Described, Incarnation, Question},
+};
+
+/// How long a question may take.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long after "all brokers are down" a question is given up. The first address of a name (`localhost` as `::1`)
+/// may be refused while the next one answers.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How long to wait before the same question is asked again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What librdkafka tells about a client: errors, its log, and that it has seen another topic id.
+#[derive(Clone)]
+pub(crate) struct Events(Arc<Shared>);
+
+struct Shared {
+    /// Whom the log is about.
+    name: String,
+    /// Whether the user wants librdkafka's debug log.
+    debug: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    last: Option<(Code, String)>,
+    down: Option<Instant>,
+    said: Vec<Code>,
+    moved: Vec<(String, String)>,
+}
+
+impl Events {
+    pub(crate) fn new(config: &KafkaConfig) -> Self {
+        Self(Arc::new(Shared {
+            name: config.to_string(),
+            debug: config.wants_debug(),
+            state: Mutex::default(),
+        }))
+    }
+
+    /// The last error, as a person may read it.
+    pub(crate) fn last(&self) -> Option<(Code, String)> {
+        self.state().last.clone()
+    }
+
+    /// It works again: what is said once may be said once more.
+    pub(crate) fn works(&self) {
+        let mut state = self.state();
+        state.down = None;
+        if state.last.take().is_some() {
+            state.said.retain(|code| *code == Code::GroupAuthorizationFailed);
+            tracing::info!(source = self.0.name, "Kafka answers again");
+        }
+    }
+
+    /// Topics of which librdkafka has seen another id, with that id as its log writes it.
+    pub(crate) fn take_moved(&self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.state().moved)
+    }
+
+    fn forget_down(&self) {
+        self.state().down = None;
+    }
+
+    fn down_for(&self) -> Option<Duration> {
+        self.state().down.map(|since| since.elapsed())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Events {
+    fn log(&self, level: Level, facility: &str, message: &str) {
+        let source = &self.0.name;
+        match level {
+            Level::Emerg | Level::Alert | Level::Critical | Level::Error => {
+                tracing::error!(source, facility, "{message}");
+            }
+            Level::Warning => tracing::warn!(source, facility, "{message}"),
+            // What is in FAIL lines comes as an error too, and is said once there.
+            Level::Notice | Level::Info => tracing::debug!(source, facility, "{message}"),
+            Level::Debug => {
+                if let Some((topic, id)) = moved(message) {
+                    self.state().moved.push((topic.to_owned(), id.to_owned()));
+                }
+                if self.0.debug {
+                    tracing::debug!(source, facility, "{message}");
+                }
+            }
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let Some(code) = error.rdkafka_error_code() else { return };
+        // The end of a partition and a position outside of the log come as errors, and are none.
+        if matches!(code, Code::PartitionEOF | Code::AutoOffsetReset) {
+            return;
+        }
+        let mut state = self.state();
+        if code == Code::AllBrokersDown {
+            state.down.get_or_insert_with(Instant::now);
+        }
+        // "1/1 brokers are down" says less than what came before it.
+        if code != Code::AllBrokersDown || state.last.is_none() {
+            state.last = Some((code, reason.to_owned()));
+        }
+        if !state.said.contains(&code) {
+            state.said.push(code);
+            tracing::warn!(source = self.0.name, %code, "{reason}");
+        }
+    }
+}
+
+impl ConsumerContext for Events {}
+
+/// Reads "Topic orders changed id from A to B". librdkafka writes it before it fetches from the new incarnation
+/// (`rd_kafka_topic_metadata_update` in rdkafka_topic.c), and the consumer's queue keeps that order: whoever polls a
+/// message of the new incarnation has been told before. A test on a real broker holds this.
+fn moved(message: &str) -> Option<(&str, &str)> {
+    let (_, rest) = message.split_once("Topic ")?;
+    let (topic, ids) = rest.split_once(" changed id from ")?;
+    let (_, id) = ids.split_once(" to ")?;
+    Some((topic, id.trim()))
+}
+
+/// A small client for questions, made when the first one is asked.
+pub(crate) struct Metadata {
+    config: KafkaConfig,
+    events: Events,
+    client: Mutex<Option<Arc<BaseConsumer<Events>>>>,
+}
+
+impl Metadata {
+    pub(crate) fn new(config: KafkaConfig) -> Self {
+        let events = Events::new(&config);
+        Self { config, events, client: Mutex::default() }
+    }
+
+    pub(crate) fn config(&self) -> &KafkaConfig {
+        &self.config
+    }
+
+    /// The incarnation of each topic, in the order of the configuration. Blocks.
+    ///
+    /// # Errors
+    /// Only if no broker answers: what is wrong with a topic stands in its place.
+    pub(crate) fn describe(&self, timeout: Duration) -> Result<Vec<Result<Incarnation, Code>>> {
+        let client = self.client()?;
+        let drain = || drain(&client);
+        let described =
+            describe(client.client(), &self.events, &self.config, self.config.topics(), timeout, drain)?;
+        Ok(described)
+    }
+
+    /// What every topic holds now. Blocks.
+    ///
+    /// # Errors
+    /// `NotFound` or `Denied` for a topic, `Unavailable` if nobody answers.
+    pub(crate) fn bounds(&self, timeout: Duration) -> Result<Bounds> {
+        self.survey(timeout).map(|(bounds, _)| bounds)
+    }
+
+    /// The same, with the incarnations that they belong to. Blocks.
+    ///
+    /// # Errors
+    /// As [`bounds`](Self::bounds).
+    pub(crate) fn survey(&self, timeout: Duration) -> Result<(Bounds, Vec<Incarnation>)> {
+        let deadline = Instant::now() + timeout;
+        let mut incarnations = self.incarnations(deadline)?;
+        loop {
+            let first = self.offsets(&incarnations, Offset::Beginning, deadline);
+            let end = self.offsets(&incarnations, Offset::End, deadline);
+            // Asked again, so that offsets of one incarnation never stand under the id of another.
+            let after = self.incarnations(deadline)?;
+            match (first, end) {
+                (Ok(first), Ok(end)) if after == incarnations => {
+                    let bounds = self.assemble(&incarnations, &first, &end);
+                    bounds.check()?;
+                    return Ok((bounds, incarnations));
+                }
+                (Err(error), _) | (_, Err(error))
+                    if after == incarnations && (!passing(error.0) || Instant::now() >= deadline) =>
+                {
+                    return Err(self.offsets_error(error));
+                }
+                _ if Instant::now() >= deadline => {
+                    return Err(error::no_broker(&self.config.brokers(), None));
+                }
+                _ => {}
+            }
+            incarnations = after;
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Per topic and partition the first offset written at `time` or later, where there is one. Blocks.
+    ///
+    /// # Errors
+    /// As [`bounds`](Self::bounds).
+    pub(crate) fn offsets_at(
+        &self,
+        of: &[Incarnation],
+        time: SystemTime,
+        timeout: Duration,
+    ) -> Result<Vec<Vec<Option<u64>>>> {
+        let deadline = Instant::now() + timeout;
+        let ms = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let at = Offset::Offset(i64::try_from(ms).unwrap_or(i64::MAX));
+        loop {
+            match self.offsets(of, at, deadline) {
+                Ok(offsets) => return Ok(offsets),
+                Err(error) if !passing(error.0) || Instant::now() >= deadline => {
+                    return Err(self.offsets_error(error));
+                }
+                Err(_) => thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    /// All incarnations, or what is wrong with the first topic that has none. A topic that has just been made is
+    /// waited for.
+    fn incarnations(&self, deadline: Instant) -> Result<Vec<Incarnation>> {
+        loop {
+            let described = self.describe(left(deadline))?;
+            let bad = described.iter().zip(self.config.topics()).find_map(|(incarnation, topic)| {
+                incarnation.as_ref().err().map(|code| (topic.clone(), *code))
+            });
+            match bad {
+                None => return Ok(described.into_iter().flatten().collect()),
+                Some((_, code)) if passing(code) && Instant::now() < deadline => thread::sleep(PAUSE),
+                Some((topic, code)) => {
+                    return Err(error::from_code(
+                        format!("topic {:?} at {}", topic.as_str(), self.config.brokers()),
+                        code,
+                    ));
+                }
+            }
+        }
+    }
+
+    /// One request per broker for all partitions (`fetch_watermarks` would make two for each). The offset asked for
+    /// is a time, or one of ListOffsets' two special values, which have the same numbers as rdkafka's.
+    fn offsets(
+        &self,
+        of: &[Incarnation],
+        at: Offset,
+        deadline: Instant,
+    ) -> Result<Vec<Vec<Option<u64>>>, Failed> {
+        let client = self.client().map_err(|_| Failed(Code::Fail, None))?;
+        let topics = self.config.topics();
+        let mut list = TopicPartitionList::new();
+        for (topic, incarnation) in topics.iter().zip(of) {
+            for partition in 0..incarnation.partitions as i32 {
+                list.add_partition_offset(topic, partition, at)
+                    .map_err(|error| Failed(error.rdkafka_error_code().unwrap_or(Code::Fail), None))?;
+            }
+        }
+        let answer = client.offsets_for_times(list, left(deadline));
+        drain(&client);
+        let answer =
+            answer.map_err(|error| Failed(error.rdkafka_error_code().unwrap_or(Code::Fail), None))?;
+        let mut offsets: Vec<Vec<Option<u64>>> =
+            of.iter().map(|incarnation| vec![None; incarnation.partitions]).collect();
+        for element in answer.elements() {
+            if let Err(error) = element.error() {
+                let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+                return Err(Failed(code, Some(format!("{} [{}]", element.topic(), element.partition()))));
+            }
+            let slot = topics
+                .iter()
+                .position(|topic| **topic == *element.topic())
+                .and_then(|index| offsets[index].get_mut(usize::try_from(element.partition()).ok()?));
+            if let (Some(slot), Offset::Offset(offset)) = (slot, element.offset()) {
+                *slot = u64::try_from(offset).ok();
+            }
+        }
+        Ok(offsets)
+    }
+
+    fn assemble(&self, of: &[Incarnation], first: &[Vec<Option<u64>>], end: &[Vec<Option<u64>>]) -> Bounds {
+        let ranges = |index: usize| {
+            first[index]
+                .iter()
+                .zip(&end[index])
+                .map(|(first, end)| {
+                    let first = first.unwrap_or(0);
+                    first..end.unwrap_or(first).max(first)
+                })
+                .collect()
+        };
+        let topics = self.config.topics().iter().zip(of).enumerate();
+        Bounds {
+            topics: topics
+                .map(|(index, (name, incarnation))| TopicBounds {
+                    name: name.clone(),
+                    tag: TopicTag::of(KIND, name),
+                    epoch: incarnation.epoch,
+                    partitions: ranges(index),
+                })
+                .collect(),
+        }
+    }
+
+    fn offsets_error(&self, Failed(code, partition): Failed) -> tidewater_core::Error {
+        let brokers = self.config.brokers();
+        match partition {
+            Some(partition) => error::from_code(format!("the offsets of {partition} at {brokers}"), code),
+            None if passing(code) => error::no_broker(&brokers, self.events.last()),
+            None => error::from_code(format!("offsets at {brokers}"), code),
+        }
+    }
+
+    fn client(&self) -> Result<Arc<BaseConsumer<Events>>> {
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = &*client {
+            return Ok(client.clone());
+        }
+        let made: BaseConsumer<Events> = self
+            .config
+            .metadata()
+            .create_with_context(self.events.clone())
+            .map_err(|error| error::from_kafka("a Kafka client", &error))?;
+        Ok(client.insert(Arc::new(made)).clone())
+    }
+}
+
+impl Drop for Metadata {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            drop_apart(client);
+        }
+    }
+}
+
+/// What went wrong with offsets, and of which partition.
+struct Failed(Code, Option<String>);
+
+/// Asks for the incarnations of topics, in their order; `drain` serves the client's events while it waits. Blocks.
+///
+/// # Errors
+/// If nobody answers.
+pub(crate) fn describe<C: ClientContext>(
+    client: &Client<C>,
+    events: &Events,
+    config: &KafkaConfig,
+    topics: &[TopicName],
+    timeout: Duration,
+    drain: impl Fn(),
+) -> Result<Vec<Result<Incarnation, Code>>> {
+    drain();
+    events.forget_down();
+    let deadline = Instant::now() + timeout;
+    let mut question = Question::ask(client, topics, timeout)?;
+    loop {
+        let answer = question.wait(Duration::from_millis(100).min(left(deadline)));
+        drain();
+        match answer {
+            Some(Ok(described)) => {
+                events.works();
+                return Ok(in_order(topics, described));
+            }
+            Some(Err((code, _))) if passing(code) || Instant::now() >= deadline => {
+                return Err(error::no_broker(&config.brokers(), events.last()));
+            }
+            Some(Err((code, why))) => {
+                return Err(error::from_code(format!("{} at {why}", "topic ids"), code));
+            }
+            None if Instant::now() >= deadline || events.down_for().is_some_and(|down| down >= GRACE) => {
+                return Err(error::no_broker(&config.brokers(), events.last()));
+            }
+            None => {}
+        }
+    }
+}
+
+fn in_order(topics: &[TopicName], mut described: Vec<Described>) -> Vec<Result<Incarnation, Code>> {
+    topics
+        .iter()
+        .map(|topic| match described.iter().position(|one| *one.name == **topic) {
+            Some(index) => described.swap_remove(index).incarnation,
+            None => Err(Code::UnknownTopicOrPartition),
+        })
+        .collect()
+}
+
+/// Drops something whose drop waits for threads of librdkafka, on a thread of its own.
+pub(crate) fn drop_apart<T: Send + 'static>(it: T) {
+    let dropped = thread::Builder::new().name("tidewater-kafka-drop".to_owned()).spawn(move || drop(it));
+    if let Err(error) = dropped {
+        // The closure, and with it the client, was dropped right here.
+        tracing::warn!(%error, "a Kafka client was dropped where it stood");
+    }
+}
+
+/// Errors that go away while leaders are elected and metadata spreads.
+pub(crate) fn passing(code: Code) -> bool {
+    matches!(
+        code,
+        Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::ReplicaNotAvailable
+            | Code::BrokerNotAvailable
+            | Code::UnknownTopicId
+            | Code::UnknownPartition
+            | Code::UnknownLeaderEpoch
+            | Code::FencedLeaderEpoch
+            | Code::OffsetNotAvailable
+            | Code::KafkaStorageError
+            | Code::NetworkException
+            | Code::RequestTimedOut
+            | Code::OperationTimedOut
+            | Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::WaitingForCoordinator
+            | Code::TimedOutQueue
+    )
+}
+
+fn drain(client: &BaseConsumer<Events>) {
+    // Without a group and an assignment there are no messages, only errors, which `Events` has seen, and the log.
+    while client.poll(Duration::ZERO).is_some() {}
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_line_of_another_id_is_read() {
+        let line =
+            "[thrd:main]: Topic or.ders-1 changed id from AAAAAAAAAAAAAAAAAAAAAA to 3x_Kz-aBQZ2FQxJtTw0uHg";
+        assert_eq!(moved(line), Some(("or.ders-1", "3x_Kz-aBQZ2FQxJtTw0uHg")));
+        assert_eq!(moved("[thrd:main]: Topic orders partition 0 Leader 1 Epoch 0"), None);
+    }
+
+    #[test]
+    fn a_topic_that_nobody_described_is_unknown() {
+        let incarnation = Incarnation { epoch: tidewater_core::Epoch(1), id: "x".into(), partitions: 1 };
+        let described = vec![Described { name: "b".into(), incarnation: Ok(incarnation.clone()) }];
+        let topics = [TopicName::new("a"), TopicName::new("b")];
+        assert_eq!(in_order(&topics, described), [Err(Code::UnknownTopicOrPartition), Ok(incarnation)]);
+    }
+}

@@ -1,0 +1,424 @@
+//! What is read: brokers, topics, and librdkafka's properties.
+
+use std::{collections::BTreeMap, fmt};
+
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
+use tidewater_core::{Error, ErrorKind, Result, SourceUrl, TopicName};
+
+use crate::{KIND, KafkaSink, KafkaSource};
+
+/// How often metadata is refreshed at the least, in milliseconds: bounds how late a new partition is read.
+const METADATA_REFRESH_MS: u64 = 10_000;
+
+/// Properties that a URL can't set, with the reason.
+const RESERVED: &[(&[&str], &str)] = &[
+    (
+        &["bootstrap.servers", "metadata.broker.list"],
+        "the brokers stand before the topics: kafka://host:9092/topic",
+    ),
+    (
+        &[
+            "enable.auto.commit",
+            "auto.commit.enable",
+            "auto.commit.interval.ms",
+            "enable.auto.offset.store",
+            "offset.store.method",
+            "offset.store.path",
+            "offset.store.sync.interval.ms",
+        ],
+        "nothing is ever committed: each client brings its own position",
+    ),
+    (
+        &[
+            "group.instance.id",
+            "group.protocol",
+            "group.protocol.type",
+            "group.remote.assignor",
+            "partition.assignment.strategy",
+            "session.timeout.ms",
+            "heartbeat.interval.ms",
+            "max.poll.interval.ms",
+        ],
+        "no consumer group is ever joined: every node reads every partition",
+    ),
+    (
+        &["auto.offset.reset"],
+        "it would skip messages without a word; where to start is the channel's setting, and what is missing is told as a gap",
+    ),
+    (&["enable.partition.eof"], "the end of a partition has to be seen"),
+    (&["allow.auto.create.topics"], "to look at a topic that was removed would make it again"),
+    (&["transactional.id"], "each message is sent on its own, outside of transactions"),
+    (&["plugin.library.paths"], "it would load foreign code into this process"),
+    (&["log.queue", "enable.random.seed"], "it is set by this crate"),
+];
+
+/// Brokers, topics, and properties of librdkafka.
+///
+/// ```
+/// use tidewater_kafka::KafkaConfig;
+///
+/// let config = KafkaConfig::new("a:9092,b:9092", ["orders", "payments"])?
+///     .with_property("security.protocol", "plaintext")?;
+/// assert_eq!(config.to_string(), "kafka://a:9092,b:9092/orders,payments");
+///
+/// let error = KafkaConfig::new("a:9092", ["orders"])?.with_property("enable.auto.commit", "true").unwrap_err();
+/// assert!(error.to_string().contains("nothing is ever committed"), "{error}");
+/// # Ok::<(), tidewater_core::Error>(())
+/// ```
+///
+/// Neither `Display` nor `Debug` shows the value of a property: it may be a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KafkaConfig {
+    brokers: Vec<String>,
+    topics: Vec<TopicName>,
+    properties: BTreeMap<String, String>,
+}
+
+impl KafkaConfig {
+    /// Topics at the cluster that these brokers (`host:port`, separated by commas) belong to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for no broker, no topic, or one that can't be.
+    pub fn new<T: Into<TopicName>>(brokers: &str, topics: impl IntoIterator<Item = T>) -> Result<Self> {
+        Ok(Self {
+            brokers: parse_brokers(brokers)?,
+            topics: check_topics(topics.into_iter().map(Into::into).collect())?,
+            properties: BTreeMap::new(),
+        })
+    }
+
+    /// What a URL says: `kafka://a:9092,b:9092/topic1,topic2?property=value`, percent-decoded.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new) and [`with_property`](Self::with_property).
+    pub fn from_url(url: &SourceUrl) -> Result<Self> {
+        let path = url.decoded_path()?;
+        if url.authority().is_empty() || path.is_empty() {
+            return Err(config(format!(
+                "{url} names {}: write kafka://host:9092/topic",
+                if path.is_empty() { "no topic" } else { "no broker" }
+            )));
+        }
+        let mut this = Self::new(url.authority(), path.split(','))?;
+        for (name, value) in url.params()?.rest() {
+            this = this.with_property(name, value)?;
+        }
+        Ok(this)
+    }
+
+    /// The same with one of librdkafka's properties; one that was there is replaced.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for a property that is reserved (and why), that librdkafka doesn't know, or whose value
+    /// it refuses.
+    pub fn with_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Result<Self> {
+        let (name, value) = (name.into(), value.into());
+        check_property(&name, &value)?;
+        self.properties.insert(name, value);
+        Ok(self)
+    }
+
+    /// The source of these topics. Nothing is connected yet.
+    pub fn source(self) -> KafkaSource {
+        KafkaSource::new(self)
+    }
+
+    /// The sink of this topic. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if there are several.
+    pub fn sink(self) -> Result<KafkaSink> {
+        KafkaSink::new(self)
+    }
+
+    /// The topics.
+    pub fn topics(&self) -> &[TopicName] {
+        &self.topics
+    }
+
+    /// The brokers as librdkafka wants them.
+    pub(crate) fn brokers(&self) -> String {
+        self.brokers.join(",")
+    }
+
+    /// For the consumer of one subscription.
+    pub(crate) fn consumer(&self) -> ClientConfig {
+        let mut client = self.base(&[
+            ("group.id", "tidewater"),
+            ("isolation.level", "read_committed"),
+            // The bound on memory; the default is 64 MiB. With it the pause that librdkafka makes when the queue is
+            // full has to shrink too, or a second goes by for every 8 MiB.
+            ("queued.max.messages.kbytes", "8192"),
+            ("fetch.queue.backoff.ms", "20"),
+            ("topic.metadata.refresh.interval.ms", "10000"),
+        ]);
+        for (name, value) in [
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("auto.offset.reset", "error"),
+            ("enable.partition.eof", "true"),
+        ] {
+            client.set(name, value);
+        }
+        // librdkafka says that it has seen another topic id in its debug log only (client::Events listens).
+        let debug = match self.properties.get("debug") {
+            Some(contexts) => format!("{contexts},metadata"),
+            None => "metadata".to_owned(),
+        };
+        client.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
+        client
+    }
+
+    /// For questions about topics and offsets. Without a group, it never looks for a coordinator.
+    pub(crate) fn metadata(&self) -> ClientConfig {
+        let mut client = self.base(&[("isolation.level", "read_committed")]);
+        client.remove("group.id");
+        client
+    }
+
+    /// For a producer.
+    pub(crate) fn producer(&self) -> ClientConfig {
+        let mut client = self.base(&[("enable.idempotence", "true")]);
+        if !self.properties.contains_key("message.timeout.ms")
+            && !self.properties.contains_key("delivery.timeout.ms")
+        {
+            // The default of five minutes is longer than anybody waits for an answer.
+            client.set("message.timeout.ms", "10000");
+        }
+        client
+    }
+
+    /// Whether the user wants librdkafka's debug log.
+    pub(crate) fn wants_debug(&self) -> bool {
+        self.properties.contains_key("debug")
+    }
+
+    fn base(&self, defaults: &[(&str, &str)]) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client
+            .set("client.id", "tidewater")
+            // A broker that is back is seen within two seconds, not ten.
+            .set("reconnect.backoff.max.ms", "2000");
+        for (name, value) in defaults {
+            client.set(*name, *value);
+        }
+        for (name, value) in &self.properties {
+            client.set(name, value);
+        }
+        client.set("bootstrap.servers", self.brokers());
+        client
+    }
+}
+
+impl fmt::Display for KafkaConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{KIND}://{}/", self.brokers())?;
+        for (index, topic) in self.topics.iter().enumerate() {
+            write!(f, "{}{topic}", if index == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for KafkaConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaConfig")
+            .field("url", &format_args!("{self}"))
+            .field("properties", &self.properties.keys())
+            .finish()
+    }
+}
+
+fn config(message: String) -> Error {
+    Error::new(ErrorKind::Config, message)
+}
+
+fn parse_brokers(brokers: &str) -> Result<Vec<String>> {
+    if brokers.contains('@') {
+        return Err(config(
+            "a broker is host:port, without a user or a password: give them as the properties sasl.username and \
+             sasl.password"
+                .to_owned(),
+        ));
+    }
+    brokers
+        .split(',')
+        .map(|broker| {
+            let (host, port) = match broker.rsplit_once(':') {
+                Some((host, port)) if !broker.ends_with(']') => (host, Some(port)),
+                _ => (broker, None),
+            };
+            let port_ok = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0));
+            if host.is_empty() || !port_ok {
+                return Err(config(format!("{broker:?} (in {brokers:?}) is not a broker: write host:port")));
+            }
+            Ok(broker.to_owned())
+        })
+        .collect()
+}
+
+/// The rule is Kafka's own (`org.apache.kafka.common.internals.Topic`).
+fn check_topics(topics: Vec<TopicName>) -> Result<Vec<TopicName>> {
+    if topics.is_empty() {
+        return Err(config("no topic is named: write kafka://host:9092/topic".to_owned()));
+    }
+    for (index, topic) in topics.iter().enumerate() {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if topic.is_empty()
+            || topic.len() > 249
+            || [".", ".."].contains(&&**topic)
+            || !topic.bytes().all(legal)
+        {
+            return Err(config(format!(
+                "{topic:?} is not a name of a topic: at most 249 of the letters A to Z and a to z, digits, \".\", \"_\" and \"-\""
+            )));
+        }
+        if topics[..index].contains(topic) {
+            return Err(config(format!("the topic {topic:?} is named twice")));
+        }
+    }
+    Ok(topics)
+}
+
+fn check_property(name: &str, value: &str) -> Result<()> {
+    if let Some((_, why)) = RESERVED.iter().find(|(names, _)| names.contains(&name)) {
+        return Err(config(format!("the property {name:?} can't be set: {why}")));
+    }
+    if name.contains('\0') || value.contains('\0') {
+        return Err(config(format!("the property {name:?} holds a NUL")));
+    }
+    if name == "topic.metadata.refresh.interval.ms"
+        && !value.parse::<u64>().is_ok_and(|ms| (1..=METADATA_REFRESH_MS).contains(&ms))
+    {
+        return Err(config(format!(
+            "the property {name:?} is 1 to {METADATA_REFRESH_MS} here, not {value:?}: new partitions are found by it"
+        )));
+    }
+    match ClientConfig::new().set(name, value).create_native_config() {
+        Ok(_) => Ok(()),
+        Err(KafkaError::ClientConfig(_, description, ..)) if !may_be_secret(name) => {
+            Err(config(format!("librdkafka refuses the property {name:?}: {description}")))
+        }
+        Err(_) => Err(config(format!("librdkafka refuses the value of the property {name:?}"))),
+    }
+}
+
+/// Whether the value of a property must not be shown. Rather one too many.
+fn may_be_secret(name: &str) -> bool {
+    ["password", "secret", "pem", "key", "token", "jaas", "config", "assertion", "proxy"]
+        .iter()
+        .any(|part| name.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<KafkaConfig> {
+        KafkaConfig::from_url(&url.parse()?)
+    }
+
+    #[test]
+    fn a_url_is_read_whole() {
+        let config =
+            parse("kafka://a:9092,[::1]:9093,c/orders,pay%2Dments?client.id=web%201&sasl.password=hunter2")
+                .unwrap();
+        assert_eq!(config.brokers(), "a:9092,[::1]:9093,c");
+        assert_eq!(config.topics(), [TopicName::new("orders"), TopicName::new("pay-ments")]);
+        assert_eq!(config.consumer().get("client.id"), Some("web 1"));
+        assert_eq!(config.consumer().get("group.id"), Some("tidewater"));
+        assert_eq!(config.metadata().get("group.id"), None);
+        assert_eq!(config.to_string(), "kafka://a:9092,[::1]:9093,c/orders,pay-ments");
+        let shown = format!("{config} {config:?} {:?}", config.clone().source());
+        assert!(shown.contains("sasl.password") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn malformed_urls_say_what_is_wrong() {
+        for (url, what) in [
+            ("kafka://a:9092", "no topic"),
+            ("kafka:orders", "no broker"),
+            ("kafka://a:9092/", "no topic"),
+            ("kafka://a:9092,/orders", "is not a broker"),
+            ("kafka://a:port/orders", "is not a broker"),
+            ("kafka://a:0/orders", "is not a broker"),
+            ("kafka://me:hunter2@a:9092/orders", "sasl.password"),
+            ("kafka://a:9092/orders,", "\"\" is not a name of a topic"),
+            ("kafka://a:9092/or%20ders", "is not a name of a topic"),
+            ("kafka://a:9092/.", "is not a name of a topic"),
+            ("kafka://a:9092/a,b,a", "twice"),
+            ("kafka://a:9092/orders?client.id", "no value"),
+        ] {
+            let error = parse(url).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+            assert!(error.to_string().contains(what), "{url}: {error}");
+            assert!(!error.to_string().contains("hunter2"), "{url}: {error}");
+        }
+        let long = format!("kafka://a/{}", "x".repeat(250));
+        assert!(parse(&long).is_err());
+    }
+
+    #[test]
+    fn reserved_properties_are_refused_by_name_with_the_reason() {
+        for (name, why) in [
+            ("bootstrap.servers", "before the topics"),
+            ("enable.auto.commit", "committed"),
+            ("enable.auto.offset.store", "committed"),
+            ("auto.offset.reset", "gap"),
+            ("enable.partition.eof", "end of a partition"),
+            ("group.instance.id", "group"),
+            ("partition.assignment.strategy", "group"),
+            ("transactional.id", "transactions"),
+            ("plugin.library.paths", "foreign code"),
+            ("allow.auto.create.topics", "make it again"),
+        ] {
+            let error = parse(&format!("kafka://a/t?{name}=x")).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn properties_that_librdkafka_refuses_are_named_without_secrets() {
+        for (query, what) in [
+            ("clent.id=x", "clent.id"),
+            ("fetch.min.bytes=many", "fetch.min.bytes"),
+            ("isolation.level=serializable", "isolation.level"),
+            ("topic.metadata.refresh.interval.ms=60000", "1 to 10000"),
+            ("topic.metadata.refresh.interval.ms=-1", "1 to 10000"),
+        ] {
+            let error = parse(&format!("kafka://a/t?{query}")).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{query}");
+            assert!(error.to_string().contains(what), "{query}: {error}");
+        }
+        let error = parse("kafka://a/t?saslpassword=hunter2").unwrap_err().to_string();
+        assert!(error.contains("saslpassword") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn what_is_reserved_is_set_whatever_the_properties_say() {
+        let config = parse("kafka://a/t?group.id=mine&isolation.level=read_uncommitted&debug=fetch").unwrap();
+        let consumer = config.consumer();
+        for (name, value) in [
+            ("group.id", "mine"),
+            ("isolation.level", "read_uncommitted"),
+            ("auto.offset.reset", "error"),
+            ("enable.partition.eof", "true"),
+            ("enable.auto.commit", "false"),
+            ("queued.max.messages.kbytes", "8192"),
+            ("debug", "fetch,metadata"),
+        ] {
+            assert_eq!(consumer.get(name), Some(value), "{name}");
+        }
+        assert!(consumer.create_native_config().is_ok() && config.producer().create_native_config().is_ok());
+    }
+
+    #[test]
+    fn the_plugin_is_registered() {
+        let source = tidewater_core::plugin::open_source("kafka://a:9092/orders").unwrap();
+        assert_eq!((source.kind(), source.to_string().as_str()), (KIND, "kafka://a:9092/orders"));
+        assert!(tidewater_core::plugin::open_sink("kafka://a:9092/orders").is_ok());
+        let error =
+            tidewater_core::plugin::open_sink("kafka://a:9092/orders,payments").unwrap_err().to_string();
+        assert!(error.contains("one topic"), "{error}");
+    }
+}

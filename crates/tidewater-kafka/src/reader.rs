@@ -1,0 +1,642 @@
+//! One subscription: a thread that polls a consumer and hands batches to the stream.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use rdkafka::{
+    Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+    message::{BorrowedMessage, Headers as _},
+    types::RDKafkaErrorCode as Code,
+};
+use tidewater_core::{
+    Cursor, Delivery, Error, ErrorKind, Gap, GapReason, Headers, Message, NewEpoch, Next, Position, Result,
+    Retry, Start, Subscription, TopicBounds, TopicCursor, TopicName, TopicTag,
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    client::{Events, Metadata, TIMEOUT},
+    error,
+    topic_ids::Incarnation,
+};
+
+/// What goes into the stream at once.
+pub(crate) type Batch = Vec<Result<Delivery>>;
+
+/// The most deliveries in a batch, and the most bytes (one larger message goes alone).
+const BATCH: usize = 256;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// How long a poll lasts, and with it how late a dropped stream is noticed.
+const POLL: Duration = Duration::from_millis(250);
+
+/// How often topic ids and partitions are asked for, and how soon again when something is wrong.
+const CHECK: Duration = Duration::from_secs(10);
+const CHECK_SOON: Duration = Duration::from_secs(1);
+
+/// How long a question asked while reading may take: meanwhile nothing is delivered.
+const ASK: Duration = Duration::from_secs(3);
+
+/// How often the positions at the ends of partitions are looked at.
+const PROGRESS: Duration = Duration::from_millis(100);
+
+/// The most messages of one incarnation that are remembered between two looks at its id.
+const REMEMBERED: usize = 16_384;
+
+/// Reads for one stream.
+pub(crate) struct Reader {
+    metadata: Arc<Metadata>,
+    events: Events,
+    consumer: Option<BaseConsumer<Events>>,
+    topics: Vec<Topic>,
+    out: mpsc::Sender<Batch>,
+    batch: Batch,
+    batch_bytes: usize,
+    /// When topic ids are asked for next.
+    check_at: Instant,
+    /// Until when they are asked for only at `check_at`: nobody answered the last time.
+    quiet_until: Instant,
+    /// When positions are looked at next, if the end of a partition was reached.
+    progress_at: Option<Instant>,
+    progress_last: Instant,
+    /// When bounds are read to assign anew, if a partition's position is outside of its log.
+    recover_at: Option<Instant>,
+}
+
+/// Where one topic is read.
+struct Topic {
+    name: TopicName,
+    tag: TopicTag,
+    incarnation: Incarnation,
+    /// Incarnations that were there before: a broker that is behind may still tell of one.
+    retired: Vec<Incarnation>,
+    /// The next offset of each partition: everything below it has been told.
+    next: Vec<u64>,
+    /// It isn't there now.
+    gone: bool,
+    /// What was delivered since the incarnation was last looked at: partition, offset, what it was.
+    recent: VecDeque<(u32, u64, u64)>,
+    /// What of this incarnation was delivered under the one before it.
+    told: HashMap<(u32, u64), u64>,
+}
+
+/// What a poll brought.
+enum Event {
+    Nothing,
+    Message(usize, Message),
+    End,
+    Failed(Code, bool),
+}
+
+/// Whether the reader goes on.
+type Flow = Result<(), Stop>;
+
+enum Stop {
+    /// Nobody wants the stream any more.
+    Dropped,
+    /// The stream ends with this.
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Reader {
+    /// Resolves the start and assigns it. Blocks.
+    ///
+    /// # Errors
+    /// As [`Source::subscribe`](tidewater_core::Source::subscribe).
+    pub(crate) fn open(
+        metadata: Arc<Metadata>,
+        subscription: &Subscription,
+        out: mpsc::Sender<Batch>,
+    ) -> Result<Self> {
+        let (bounds, incarnations) = metadata.survey(TIMEOUT)?;
+        let times = match subscription.start {
+            Start::Time(time) => metadata.offsets_at(&incarnations, time, TIMEOUT)?,
+            Start::Latest | Start::Earliest => Vec::new(),
+        };
+        let starts = bounds
+            .topics
+            .iter()
+            .enumerate()
+            .map(|(index, topic)| start(topic, subscription, times.get(index)));
+        let topics = starts.zip(incarnations).zip(&bounds.topics).map(|((next, incarnation), topic)| Topic {
+            name: topic.name.clone(),
+            tag: topic.tag,
+            incarnation,
+            retired: Vec::new(),
+            next,
+            gone: false,
+            recent: VecDeque::new(),
+            told: HashMap::new(),
+        });
+        let topics = topics.collect();
+        let now = Instant::now();
+        let mut reader = Self {
+            events: Events::new(metadata.config()),
+            metadata,
+            consumer: None,
+            topics,
+            out,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            check_at: now + CHECK,
+            quiet_until: now,
+            progress_at: None,
+            progress_last: now,
+            recover_at: None,
+        };
+        reader.reopen()?;
+        Ok(reader)
+    }
+
+    /// Where it stands.
+    pub(crate) fn cursor(&self) -> Cursor {
+        self.topics.iter().map(Topic::cursor).collect()
+    }
+
+    /// Reads until the stream is dropped or ends. Blocks.
+    pub(crate) fn run(mut self) {
+        loop {
+            match self.step() {
+                Ok(()) => {}
+                Err(Stop::Dropped) => break,
+                Err(Stop::Failed(error)) => {
+                    self.batch.push(Err(error.context(self.metadata.config().to_string())));
+                    self.flush().ok();
+                    break;
+                }
+            }
+        }
+    }
+
+    fn step(&mut self) -> Flow {
+        if self.out.is_closed() {
+            return Err(Stop::Dropped);
+        }
+        let event = self.poll(if self.batch.is_empty() { self.pause() } else { Duration::ZERO });
+        let idle = matches!(event, Event::Nothing);
+        // Before the event: nothing of a new incarnation may go out under the old one. If one has changed, the event
+        // is forgotten and its place is read again.
+        if self.confirm(&event)? {
+            return Ok(());
+        }
+        match event {
+            Event::Nothing => {}
+            Event::Message(topic, message) => self.deliver(topic, message),
+            Event::End => {
+                self.progress_at.get_or_insert(self.progress_last + PROGRESS);
+            }
+            Event::Failed(code, fatal) => self.failed(code, fatal)?,
+        }
+        if idle || self.batch.len() >= BATCH || self.batch_bytes >= BATCH_BYTES {
+            self.flush()?;
+        }
+        let now = Instant::now();
+        if self.recover_at.is_some_and(|at| at <= now) {
+            self.recover()?;
+        }
+        if self.progress_at.is_some_and(|at| at <= now) {
+            self.progress();
+        }
+        Ok(())
+    }
+
+    /// How long to wait for an event.
+    fn pause(&self) -> Duration {
+        let now = Instant::now();
+        let due = [Some(self.check_at), self.progress_at, self.recover_at].into_iter().flatten();
+        due.map(|at| at.saturating_duration_since(now)).fold(POLL, Duration::min)
+    }
+
+    fn poll(&self, timeout: Duration) -> Event {
+        let Some(consumer) = &self.consumer else { return Event::Nothing };
+        match consumer.poll(timeout) {
+            None => Event::Nothing,
+            Some(Ok(message)) => {
+                let topic = self.topics.iter().position(|topic| *topic.name == *message.topic());
+                topic.map_or(Event::Nothing, |index| {
+                    Event::Message(index, self.topics[index].message(&message))
+                })
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => Event::End,
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => Event::Failed(code, true),
+            Some(Err(error)) => Event::Failed(error.rdkafka_error_code().unwrap_or(Code::Fail), false),
+        }
+    }
+
+    /// Asks for topic ids where there is a reason to, and says whether one has changed.
+    fn confirm(&mut self, event: &Event) -> Result<bool, Stop> {
+        let moved: Vec<_> = self.events.take_moved();
+        let moved: Vec<_> = moved.into_iter().filter(|(topic, id)| self.is_news(topic, id)).collect();
+        if !moved.is_empty() {
+            return self.await_news(&moved);
+        }
+        let full = match event {
+            Event::Message(index, message) => {
+                let topic = &self.topics[*index];
+                let next = topic.next.get(message.partition as usize).copied().unwrap_or(0);
+                topic.recent.len() >= REMEMBERED
+                    || message.position.offset().is_some_and(|offset| offset < next)
+            }
+            _ => false,
+        };
+        let now = Instant::now();
+        if (full && now >= self.quiet_until) || now >= self.check_at { self.check() } else { Ok(false) }
+    }
+
+    /// Whether this id isn't the one that is being read.
+    fn is_news(&self, name: &str, id: &str) -> bool {
+        self.topics.iter().any(|topic| *topic.name == *name && topic.incarnation.id != id)
+    }
+
+    /// librdkafka has seen another id. The broker that is asked may be a moment behind.
+    fn await_news(&mut self, moved: &[(String, String)]) -> Result<bool, Stop> {
+        let deadline = Instant::now() + ASK;
+        let mut changed = false;
+        while moved.iter().any(|(topic, id)| self.is_news(topic, id)) && Instant::now() < deadline {
+            changed |= self.check()?;
+            thread::sleep(Duration::from_millis(if changed { 0 } else { 20 }));
+        }
+        Ok(changed)
+    }
+
+    fn deliver(&mut self, index: usize, message: Message) {
+        let topic = &mut self.topics[index];
+        let (partition, offset) = (message.partition, message.position.offset().unwrap_or(0));
+        let Some(next) = topic.next.get_mut(partition as usize) else { return };
+        if offset < *next {
+            return;
+        }
+        // What is left out between them never was a message, or has been compacted.
+        *next = offset + 1;
+        self.events.works();
+        let what = fingerprint(&message);
+        if topic.told.remove(&(partition, offset)) == Some(what) {
+            self.batch.push(Ok(Delivery::Progress([topic.cursor()].into_iter().collect())));
+            return;
+        }
+        if topic.recent.len() >= REMEMBERED {
+            topic.recent.pop_front();
+        }
+        topic.recent.push_back((partition, offset, what));
+        self.batch_bytes += message.size();
+        self.batch.push(Ok(Delivery::Message(message)));
+    }
+
+    fn failed(&mut self, code: Code, fatal: bool) -> Flow {
+        match code {
+            Code::AutoOffsetReset | Code::LogTruncation => {
+                self.recover_at.get_or_insert_with(Instant::now);
+            }
+            // Of the group that is never joined; said once, by `Events`.
+            Code::GroupAuthorizationFailed => {}
+            Code::TopicAuthorizationFailed => return Err(error::from_code("reading", code).into()),
+            _ if fatal => {
+                let error = error::from_code("librdkafka has given up", code).with_retry(Retry::Later);
+                return Err(error.into());
+            }
+            // librdkafka retries everything else by itself.
+            _ => self.check_by(Instant::now() + CHECK_SOON),
+        }
+        Ok(())
+    }
+
+    fn check_by(&mut self, at: Instant) {
+        self.check_at = self.check_at.min(at);
+    }
+
+    /// Asks for the incarnations of all topics, takes up new partitions and new incarnations, and says whether
+    /// something is read from another place now. Blocks.
+    fn check(&mut self) -> Result<bool, Stop> {
+        self.check_at = Instant::now() + CHECK;
+        let described = match self.metadata.describe(ASK) {
+            Ok(described) => described,
+            Err(error) => {
+                tracing::debug!(source = %self.metadata.config(), %error, "topic ids are not known now");
+                self.quiet_until = self.check_at;
+                return Ok(false);
+            }
+        };
+        let (mut changed, mut grown, mut back) = (false, TopicPartitionList::new(), false);
+        for (topic, described) in self.topics.iter_mut().zip(described) {
+            match described {
+                Ok(found) if found.epoch == topic.incarnation.epoch => {
+                    back |= mem::take(&mut topic.gone);
+                    topic.recent.clear();
+                    for partition in topic.next.len()..found.partitions {
+                        tracing::info!(topic = %topic.name, partition, "a new partition");
+                        topic.next.push(0);
+                        add(&mut grown, &topic.name, partition, 0)?;
+                    }
+                    topic.incarnation = found;
+                }
+                Ok(found) if topic.retired.iter().any(|retired| retired.epoch == found.epoch) => {
+                    self.check_at = Instant::now() + CHECK_SOON;
+                }
+                Ok(found) => {
+                    tracing::warn!(topic = %topic.name, id = found.id, "the topic was removed and made again");
+                    self.batch.push(Ok(topic.renew(found)));
+                    changed = true;
+                }
+                Err(Code::UnknownTopicOrPartition | Code::UnknownTopicId) => {
+                    if !mem::replace(&mut topic.gone, true) {
+                        tracing::warn!(topic = %topic.name, "the topic is gone: waiting until it is back");
+                    }
+                    self.check_at = Instant::now() + CHECK_SOON;
+                }
+                Err(code @ Code::TopicAuthorizationFailed) => {
+                    return Err(error::from_code(format!("topic {:?}", &*topic.name), code).into());
+                }
+                Err(code) => {
+                    tracing::debug!(topic = %topic.name, %code, "the topic's id is not known now");
+                    self.check_at = Instant::now() + CHECK_SOON;
+                }
+            }
+        }
+        if changed {
+            self.recover_at = None;
+            self.reopen()?;
+            return Ok(true);
+        }
+        if back {
+            // Its partitions may have been given up in the meantime.
+            self.assign()?;
+            return Ok(true);
+        }
+        if grown.count() > 0 {
+            let assigned = self.consumer.as_ref().map(|consumer| consumer.incremental_assign(&grown));
+            if let Some(Err(error)) = assigned {
+                tracing::debug!(%error, "partitions can't be added: all are assigned anew");
+                self.assign()?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A position is outside of its log: tells what is missing, and assigns again from what is there. Blocks.
+    fn recover(&mut self) -> Flow {
+        self.recover_at = Some(Instant::now() + CHECK_SOON);
+        if self.check()? || self.topics.iter().any(|topic| topic.gone) {
+            return Ok(());
+        }
+        let bounds = match self.metadata.bounds(ASK) {
+            Ok(bounds) => bounds,
+            Err(error) => {
+                tracing::debug!(source = %self.metadata.config(), %error, "bounds are not known now");
+                return Ok(());
+            }
+        };
+        for (topic, bounds) in self.topics.iter_mut().zip(&bounds.topics) {
+            if bounds.epoch != topic.incarnation.epoch {
+                self.check_at = Instant::now();
+                return Ok(());
+            }
+            for (partition, (next, range)) in topic.next.iter_mut().zip(&bounds.partitions).enumerate() {
+                let partition = partition as u32;
+                if *next > range.end {
+                    let error = Error::new(
+                        ErrorKind::Unavailable,
+                        format!(
+                            "{} [{partition}] ends at {} and was read up to {next}: the broker has lost what came after",
+                            topic.name, range.end
+                        ),
+                    );
+                    return Err(error.into());
+                }
+                if *next < range.start {
+                    self.batch.push(Ok(Delivery::Gap(Gap {
+                        topic: topic.name.clone(),
+                        tag: topic.tag,
+                        partition,
+                        missing: Some(*next..range.start),
+                        reason: GapReason::Retention,
+                    })));
+                    *next = range.start;
+                }
+            }
+        }
+        self.recover_at = None;
+        self.assign()?;
+        Ok(())
+    }
+
+    /// Tells how far the consumer has come without messages. It never has messages at hand that were not delivered
+    /// below its position.
+    fn progress(&mut self) {
+        self.progress_at = None;
+        self.progress_last = Instant::now();
+        let Some(Ok(positions)) = self.consumer.as_ref().map(|consumer| consumer.position()) else { return };
+        let mut progress = Cursor::default();
+        for topic in &mut self.topics {
+            let mut moved = false;
+            for element in positions.elements_for_topic(&topic.name) {
+                let slot =
+                    usize::try_from(element.partition()).ok().and_then(|index| topic.next.get_mut(index));
+                if let (Some(next), Offset::Offset(position)) = (slot, element.offset()) {
+                    let position = u64::try_from(position).unwrap_or(0);
+                    moved |= position > *next;
+                    *next = position.max(*next);
+                }
+            }
+            if moved {
+                progress.set(topic.cursor());
+            }
+        }
+        if !progress.is_empty() {
+            self.batch.push(Ok(Delivery::Progress(progress)));
+        }
+    }
+
+    fn flush(&mut self) -> Flow {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.batch_bytes = 0;
+        self.out.blocking_send(mem::take(&mut self.batch)).map_err(|_| Stop::Dropped)
+    }
+
+    /// Reads everything with a new consumer: the old one knows the old incarnation.
+    fn reopen(&mut self) -> Result<()> {
+        self.consumer = None;
+        let config = self.metadata.config();
+        let consumer = config
+            .consumer()
+            .create_with_context(self.events.clone())
+            .map_err(|error| error::from_kafka("a consumer", &error))?;
+        self.consumer = Some(consumer);
+        self.assign()
+    }
+
+    fn assign(&mut self) -> Result<()> {
+        let Some(consumer) = &self.consumer else { return Ok(()) };
+        let mut all = TopicPartitionList::new();
+        for topic in &self.topics {
+            for (partition, next) in topic.next.iter().enumerate() {
+                add(&mut all, &topic.name, partition, *next)?;
+            }
+        }
+        consumer.assign(&all).map_err(|error| error::from_kafka("assigning partitions", &error))
+    }
+}
+
+impl Topic {
+    fn cursor(&self) -> TopicCursor {
+        TopicCursor {
+            tag: self.tag,
+            epoch: self.incarnation.epoch.tag(),
+            next: Next::Offsets(self.next.clone()),
+        }
+    }
+
+    /// Goes over to another incarnation, from its beginning.
+    fn renew(&mut self, found: Incarnation) -> Delivery {
+        self.gone = false;
+        self.next = vec![0; found.partitions];
+        self.told =
+            self.recent.drain(..).map(|(partition, offset, what)| ((partition, offset), what)).collect();
+        self.retired.push(mem::replace(&mut self.incarnation, found));
+        Delivery::Epoch(NewEpoch {
+            topic: self.name.clone(),
+            tag: self.tag,
+            epoch: self.incarnation.epoch,
+            start: self.next.clone(),
+        })
+    }
+
+    fn message(&self, message: &BorrowedMessage<'_>) -> Message {
+        let ms = message.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok());
+        Message {
+            topic: self.name.clone(),
+            tag: self.tag,
+            partition: u32::try_from(message.partition()).unwrap_or(0),
+            position: Position::Offset(u64::try_from(message.offset()).unwrap_or(0)),
+            key: message.key().map(Bytes::copy_from_slice),
+            headers: headers(message),
+            payload: message.payload().map(Bytes::copy_from_slice),
+            timestamp: ms.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms))),
+        }
+    }
+}
+
+/// Where the partitions of a topic start: what is wanted, moved to where it can be served.
+fn start(topic: &TopicBounds, subscription: &Subscription, times: Option<&Vec<Option<u64>>>) -> Vec<u64> {
+    let wanted = subscription.after.as_ref().and_then(|cursor| cursor.topic(topic.tag));
+    let ranges = topic.partitions.iter().enumerate();
+    ranges
+        .map(|(partition, range)| match (wanted, subscription.start) {
+            (Some(wanted), _) if wanted.epoch == topic.epoch.tag() => {
+                wanted.offset(partition as u32).clamp(range.start, range.end)
+            }
+            (Some(_), _) | (None, Start::Earliest) => range.start,
+            (None, Start::Latest) => range.end,
+            // Nothing written then or later: the end.
+            (None, Start::Time(_)) => times
+                .and_then(|times| times.get(partition).copied().flatten())
+                .map_or(range.end, |at| at.clamp(range.start, range.end)),
+        })
+        .collect()
+}
+
+fn add(list: &mut TopicPartitionList, topic: &str, partition: usize, next: u64) -> Result<()> {
+    let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
+    list.add_partition_offset(topic, partition as i32, offset)
+        .map_err(|error| error::from_kafka(format!("{topic} [{partition}] at {next}"), &error))
+}
+
+fn headers(message: &BorrowedMessage<'_>) -> Headers {
+    let Some(headers) = message.headers() else { return Headers::default() };
+    (0..headers.count())
+        .filter_map(|index| {
+            // rdkafka panics on a name that isn't UTF-8: such a header is left out, not the message.
+            let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index))).ok().flatten()?;
+            Some((header.key, Bytes::copy_from_slice(header.value.unwrap_or_default())))
+        })
+        .collect()
+}
+
+/// What a message was, as far as is needed to know it again at the same offset.
+fn fingerprint(message: &Message) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&message.timestamp, &message.key, &message.payload).hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use tidewater_core::Epoch;
+
+    use super::*;
+    use crate::KIND;
+
+    fn bounds() -> TopicBounds {
+        let name = TopicName::new("t");
+        TopicBounds {
+            tag: TopicTag::of(KIND, &name),
+            name,
+            epoch: Epoch(7),
+            partitions: vec![10..20, 0..0, 5..6],
+        }
+    }
+
+    fn cursor(epoch: u128, offsets: &[u64]) -> Subscription {
+        let next = Next::Offsets(offsets.to_vec());
+        let topic = TopicCursor { tag: bounds().tag, epoch: Epoch(epoch).tag(), next };
+        Subscription::after([topic].into_iter().collect())
+    }
+
+    #[test]
+    fn a_start_is_moved_to_where_it_can_be_served() {
+        let at = |subscription: &Subscription| start(&bounds(), subscription, None);
+        assert_eq!(at(&Subscription::latest()), [20, 0, 6]);
+        assert_eq!(at(&Subscription::earliest()), [10, 0, 5]);
+        assert_eq!(at(&cursor(7, &[15, 0, 6])), [15, 0, 6], "what can be served is the start");
+        assert_eq!(at(&cursor(7, &[3, 9])), [10, 0, 5], "removed, past the end, absent");
+        assert_eq!(at(&cursor(8, &[15, 0, 6])), [10, 0, 5], "another incarnation");
+        assert_eq!(at(&Subscription::after(Cursor::default())), [20, 0, 6], "not named");
+    }
+
+    #[test]
+    fn a_time_is_an_offset_or_the_end() {
+        let times = vec![Some(12), None, Some(1)];
+        let subscription = Subscription::at(SystemTime::now());
+        assert_eq!(start(&bounds(), &subscription, Some(&times)), [12, 0, 5]);
+    }
+
+    #[test]
+    fn a_new_incarnation_starts_at_zero_and_knows_what_was_told() {
+        let incarnation = |epoch| Incarnation { epoch: Epoch(epoch), id: epoch.to_string(), partitions: 2 };
+        let mut topic = Topic {
+            name: TopicName::new("t"),
+            tag: TopicTag(1),
+            incarnation: incarnation(7),
+            retired: Vec::new(),
+            next: vec![5],
+            gone: true,
+            recent: VecDeque::from([(0, 4, 99)]),
+            told: HashMap::new(),
+        };
+        let Delivery::Epoch(told) = topic.renew(incarnation(8)) else { panic!() };
+        assert_eq!((told.epoch, told.start), (Epoch(8), vec![0, 0]));
+        assert_eq!((topic.next.as_slice(), topic.gone), ([0, 0].as_slice(), false));
+        assert_eq!(topic.told.get(&(0, 4)), Some(&99));
+        assert_eq!(topic.retired[0].epoch, Epoch(7));
+    }
+}
