@@ -1,0 +1,225 @@
+//! A real broker, and what tests do to it.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futures_util::StreamExt as _;
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    producer::{BaseProducer, BaseRecord, FutureProducer, FutureRecord, Producer as _},
+    types::RDKafkaErrorCode as Code,
+};
+use tidewater_core::{Cursor, Deliveries, Delivery, Message, Source as _, Subscribed, Subscription};
+use tidewater_kafka::{KafkaConfig, KafkaSource};
+use tokio::time::{Instant, timeout_at};
+
+/// How long to wait for what has to happen. Waited for only when something is wrong.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// The broker's address.
+pub fn broker() -> String {
+    std::env::var("TIDEWATER_TEST_KAFKA")
+        .expect("TIDEWATER_TEST_KAFKA names no broker: run these tests by cargo xtask test")
+}
+
+/// A topic of this test, removed with it.
+pub struct Topic {
+    pub name: String,
+    pub partitions: i32,
+    admin: AdminClient<DefaultClientContext>,
+    producer: FutureProducer,
+}
+
+impl Topic {
+    pub async fn new(partitions: i32) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tidewater-kafka-{}-{now}-{count}", std::process::id());
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", broker()).set("linger.ms", "1").set("message.max.bytes", "4000000");
+        let (admin, producer) = (config.create().unwrap(), config.create().unwrap());
+        let topic = Self { name, partitions, admin, producer };
+        topic.create().await;
+        topic
+    }
+
+    pub async fn create(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let new = NewTopic::new(&self.name, self.partitions, TopicReplication::Fixed(1))
+                .set("max.message.bytes", "4000000");
+            let made = self.admin.create_topics([&new], &AdminOptions::new()).await.unwrap();
+            match &made[0] {
+                Ok(_) => return,
+                Err((_, Code::TopicAlreadyExists)) if Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    }
+
+    pub async fn delete(&self) {
+        let deleted = self.admin.delete_topics(&[&self.name], &AdminOptions::new()).await.unwrap();
+        deleted[0].as_ref().unwrap();
+    }
+
+    pub async fn recreate(&self) {
+        self.delete().await;
+        self.create().await;
+    }
+
+    pub async fn grow(&mut self, partitions: i32) {
+        let grown = NewPartitions::new(&self.name, partitions as usize);
+        let made = self.admin.create_partitions([&grown], &AdminOptions::new()).await.unwrap();
+        made[0].as_ref().unwrap();
+        self.partitions = partitions;
+    }
+
+    pub async fn remove_before(&self, partition: i32, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.name, partition, Offset::Offset(offset)).unwrap();
+        let removed = self.admin.delete_records(&list, &AdminOptions::new()).await.unwrap();
+        removed.elements()[0].error().unwrap();
+    }
+
+    /// Publishes to one partition; resolves when the broker has them all.
+    pub async fn publish<'a>(&self, partition: i32, payloads: impl IntoIterator<Item = &'a str>) {
+        for payload in payloads {
+            self.send(
+                FutureRecord::to(&self.name).partition(partition).payload(payload.as_bytes()).key(&b""[..]),
+            )
+            .await;
+        }
+    }
+
+    pub async fn send(&self, record: FutureRecord<'_, [u8], [u8]>) -> i64 {
+        self.producer.send(record, PATIENCE).await.map_err(|(error, _)| error).unwrap().offset
+    }
+
+    /// Sends all of them at once, then waits.
+    pub async fn send_all(&self, records: Vec<FutureRecord<'_, [u8], [u8]>>) {
+        let sent: Vec<_> = records
+            .into_iter()
+            .map(|record| self.producer.send_result(record).map_err(|(e, _)| e).unwrap())
+            .collect();
+        for one in sent {
+            one.await.unwrap().map_err(|(error, _)| error).unwrap();
+        }
+    }
+
+    /// Writes a transaction to every partition and aborts it.
+    pub async fn aborted(&self) {
+        self.transaction("never to be seen", false).await;
+    }
+
+    pub async fn transaction(&self, payload: &'static str, commit: bool) {
+        let (name, partitions) = (self.name.clone(), self.partitions);
+        tokio::task::spawn_blocking(move || {
+            let producer: BaseProducer = ClientConfig::new()
+                .set("bootstrap.servers", broker())
+                .set("transactional.id", &name)
+                .create()
+                .unwrap();
+            producer.init_transactions(PATIENCE).unwrap();
+            producer.begin_transaction().unwrap();
+            for partition in 0..partitions {
+                producer
+                    .send(BaseRecord::<(), str>::to(&name).partition(partition).payload(payload))
+                    .map_err(|(error, _)| error)
+                    .unwrap();
+            }
+            producer.flush(PATIENCE).unwrap();
+            if commit {
+                producer.commit_transaction(PATIENCE).unwrap();
+            } else {
+                producer.abort_transaction(PATIENCE).unwrap();
+            }
+        })
+        .await
+        .unwrap();
+    }
+
+    pub fn config(&self) -> KafkaConfig {
+        KafkaConfig::new(&broker(), [self.name.as_str()]).unwrap()
+    }
+
+    pub fn source(&self) -> KafkaSource {
+        self.config().source()
+    }
+
+    pub async fn read(&self, subscription: Subscription) -> Reading {
+        Reading::open(&self.source(), subscription).await
+    }
+}
+
+impl Drop for Topic {
+    fn drop(&mut self) {
+        // Not waited for: it is tidiness only.
+        let (name, config) =
+            (self.name.clone(), ClientConfig::from_iter([("bootstrap.servers".to_owned(), broker())]));
+        std::thread::spawn(move || {
+            let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
+            futures_util::future::FutureExt::now_or_never(
+                admin.delete_topics(&[&name], &AdminOptions::new()),
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        });
+    }
+}
+
+/// A stream that is read, and where it started.
+pub struct Reading {
+    pub start: Cursor,
+    pub deliveries: Deliveries,
+}
+
+impl Reading {
+    pub async fn open(source: &KafkaSource, subscription: Subscription) -> Self {
+        let Subscribed { start, deliveries } = source.subscribe(subscription).await.unwrap();
+        Self { start, deliveries }
+    }
+
+    /// The next delivery, whatever it is.
+    pub async fn any(&mut self) -> tidewater_core::Result<Delivery> {
+        let next = timeout_at(Instant::now() + PATIENCE, self.deliveries.next()).await;
+        next.expect("nothing came").expect("the stream ended")
+    }
+
+    /// The next that isn't progress.
+    pub async fn next(&mut self) -> Delivery {
+        loop {
+            match self.any().await.unwrap() {
+                Delivery::Progress(_) => {}
+                other => return other,
+            }
+        }
+    }
+
+    pub async fn message(&mut self) -> Message {
+        match self.next().await {
+            Delivery::Message(message) => message,
+            other => panic!("a message was to come, not {other:?}"),
+        }
+    }
+
+    /// The payloads of the next messages.
+    pub async fn payloads(&mut self, count: usize) -> Vec<String> {
+        let mut all = Vec::new();
+        for _ in 0..count {
+            all.push(text(&self.message().await));
+        }
+        all
+    }
+}
+
+pub fn text(message: &Message) -> String {
+    String::from_utf8(message.payload.clone().unwrap_or_default().to_vec()).unwrap()
+}
