@@ -119,7 +119,7 @@ impl Backfill {
         let asked = Instant::now();
         let mut last = self.bounds.lock().await;
         if let Some((began, bounds)) = &*last
-            && *began >= asked
+            && *began > asked
         {
             return Ok(bounds.clone());
         }

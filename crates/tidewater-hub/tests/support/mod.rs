@@ -1,0 +1,275 @@
+//! A broker in this process whose partitions every node sees in an order of its own, and a client that keeps books.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, dead_code, missing_docs, unreachable_pub)]
+
+use std::{
+    fmt,
+    ops::Range,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream};
+use tidewater_core::{
+    Bounds, Capabilities, Cursor, Delivery, Epoch, Gap, GapReason, Message, NewEpoch, Next, Position, Result, Source,
+    Start, Subscribed, Subscription, TopicBounds, TopicCursor, TopicTag,
+    sse::{Decoder, Event},
+};
+use tidewater_hub::{Channel, EventStream, Resume, Select};
+use tokio::sync::watch;
+
+pub const KIND: &str = "test";
+pub const TOPIC: &str = "t";
+
+pub fn tag() -> TopicTag {
+    TopicTag::of(KIND, TOPIC)
+}
+
+/// One topic. Message `n` of a partition has the payload `epoch/partition/offset`.
+#[derive(Debug)]
+pub struct Broker {
+    log: Mutex<Topic>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Topic {
+    incarnation: u64,
+    partitions: Vec<Range<u64>>,
+}
+
+impl Broker {
+    pub fn new(partitions: usize) -> Arc<Self> {
+        let log = Mutex::new(Topic { incarnation: 1, partitions: vec![0..0; partitions] });
+        Arc::new(Self { log, changed: watch::Sender::new(0) })
+    }
+
+    pub fn publish(&self, partition: usize) {
+        self.log.lock().unwrap().partitions[partition].end += 1;
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    pub fn ranges(&self) -> Vec<Range<u64>> {
+        self.log.lock().unwrap().partitions.clone()
+    }
+
+    pub fn truncate(&self, partition: usize, first: u64) {
+        self.log.lock().unwrap().partitions[partition].start = first;
+    }
+
+    pub fn recreate(&self) {
+        let mut log = self.log.lock().unwrap();
+        log.incarnation += 1;
+        log.partitions.fill(0..0);
+        drop(log);
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.log.lock().unwrap().incarnation.into())
+    }
+
+    /// A node's view, with an order of its own.
+    pub fn source(self: &Arc<Self>, seed: u64) -> Arc<dyn Source> {
+        Arc::new(View { broker: self.clone(), rng: Mutex::new(fastrand::Rng::with_seed(seed)) })
+    }
+}
+
+struct View {
+    broker: Arc<Broker>,
+    rng: Mutex<fastrand::Rng>,
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("View")
+    }
+}
+
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("test:t")
+    }
+}
+
+fn cursor(epoch: Epoch, next: Vec<u64>) -> Cursor {
+    [TopicCursor { tag: tag(), epoch: epoch.tag(), next: Next::Offsets(next) }].into_iter().collect()
+}
+
+#[async_trait]
+impl Source for View {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { replay: true, from_time: false, partitioned: true, mergeable: true }
+    }
+
+    async fn bounds(&self) -> Result<Bounds> {
+        let (epoch, partitions) = (self.broker.epoch(), self.broker.ranges());
+        Ok(Bounds { topics: vec![TopicBounds { name: TOPIC.into(), tag: tag(), epoch, partitions }] })
+    }
+
+    async fn subscribe(&self, subscription: Subscription) -> Result<Subscribed> {
+        let (epoch, ranges) = (self.broker.epoch(), self.broker.ranges());
+        let wanted = subscription.after.as_ref().and_then(|cursor| cursor.topic(tag()));
+        let next: Vec<u64> = (0..)
+            .zip(&ranges)
+            .map(|(partition, range)| match (wanted, subscription.start) {
+                (Some(own), _) if own.epoch == epoch.tag() => own.offset(partition).clamp(range.start, range.end),
+                (Some(_), _) | (None, Start::Earliest) => range.start,
+                (None, _) => range.end,
+            })
+            .collect();
+        let start = cursor(epoch, next.clone());
+        let rng = fastrand::Rng::with_seed(self.rng.lock().unwrap().u64(..));
+        let changed = self.broker.changed.subscribe();
+        let reader = Reader { broker: self.broker.clone(), epoch, next, rng, changed };
+        let deliveries = stream::unfold(reader, async |mut reader| Some((Ok(reader.next().await), reader)));
+        Ok(Subscribed { start, deliveries: deliveries.boxed() })
+    }
+}
+
+struct Reader {
+    broker: Arc<Broker>,
+    epoch: Epoch,
+    next: Vec<u64>,
+    rng: fastrand::Rng,
+    changed: watch::Receiver<u64>,
+}
+
+impl Reader {
+    async fn next(&mut self) -> Delivery {
+        loop {
+            // Some nodes are slower than others.
+            for _ in 0..self.rng.usize(..4) {
+                tokio::task::yield_now().await;
+            }
+            self.changed.borrow_and_update();
+            if let Some(delivery) = self.take() {
+                return delivery;
+            }
+            self.changed.changed().await.unwrap();
+        }
+    }
+
+    fn take(&mut self) -> Option<Delivery> {
+        let (epoch, ranges) = (self.broker.epoch(), self.broker.ranges());
+        if epoch != self.epoch {
+            self.epoch = epoch;
+            self.next.fill(0);
+            let start = self.next.clone();
+            return Some(Delivery::Epoch(NewEpoch { topic: TOPIC.into(), tag: tag(), epoch, start }));
+        }
+        let ready: Vec<usize> = (0..ranges.len()).filter(|p| self.next[*p] < ranges[*p].end).collect();
+        let partition = *ready.get(self.rng.usize(..ready.len().max(1)))?;
+        let next = &mut self.next[partition];
+        if *next < ranges[partition].start {
+            let missing = Some(*next..ranges[partition].start);
+            *next = ranges[partition].start;
+            let gap = Gap { topic: TOPIC.into(), tag: tag(), partition: partition as u32, missing, reason: GapReason::Retention };
+            return Some(Delivery::Gap(gap));
+        }
+        let payload = format!("{}/{partition}/{next}", epoch.0);
+        let mut message = Message::new(TOPIC, payload).with_key(format!("k{}", *next % 3));
+        message.tag = tag();
+        message.partition = partition as u32;
+        message.position = Position::Offset(*next);
+        *next += 1;
+        Some(Delivery::Message(message))
+    }
+}
+
+/// A browser that keeps books: what it got, what it was told is missing, and whether ids ever went down.
+#[derive(Debug, Default)]
+pub struct Books {
+    pub last_id: Option<String>,
+    /// Where it started, at its first block.
+    pub start: Option<Cursor>,
+    /// Per incarnation and partition: the offsets received or told missing, in their order.
+    pub got: Vec<(u64, u32, u64)>,
+    pub gaps: Vec<serde_json::Value>,
+    pub cursors: usize,
+    pub began: Option<Cursor>,
+}
+
+impl Books {
+    pub async fn open(&self, channel: &Channel, select: Select) -> EventStream {
+        channel.stream(Resume { last_event_id: self.last_id.clone(), ..Resume::default() }, select).await
+    }
+
+    /// Reads up to so many chunks, or until `done`.
+    pub async fn read(&mut self, stream: &mut EventStream, chunks: usize, done: impl Fn(&Self) -> bool) -> bool {
+        let mut decoder = Decoder::new();
+        let mut before: Option<Cursor> = None;
+        for _ in 0..chunks {
+            if done(self) {
+                return true;
+            }
+            let Some(chunk) = stream.next().await else { return false };
+            decoder.feed(&chunk);
+            while let Some(event) = decoder.next_event().unwrap() {
+                self.take(&event, &mut before);
+            }
+            assert_eq!(decoder.buffered(), 0, "a chunk ends at an event boundary");
+        }
+        done(self)
+    }
+
+    fn take(&mut self, event: &Event, before: &mut Option<Cursor>) {
+        let id: Cursor = event.last_event_id.parse().expect("an id that reads");
+        if let (Some(before), Some(own)) = (&before, id.topic(tag())) {
+            let old = before.topic(tag()).unwrap();
+            let lower = old.epoch == own.epoch && (0..).zip(old.offsets()).any(|(p, next)| own.offset(p) < *next);
+            assert!(!lower, "I6: an id went down within a stream: {before:?} -> {id:?}");
+        }
+        self.last_id = Some(event.last_event_id.clone());
+        match &*event.event_type {
+            "tidewater.cursor" => {
+                self.cursors += 1;
+                self.start.get_or_insert_with(|| id.clone());
+                self.began = Some(id.clone());
+            }
+            "tidewater.gap" => self.gaps.push(serde_json::from_str(&event.data).unwrap()),
+            _ => {
+                let mut parts = event.data.split('/').map(|part| part.parse::<u64>().unwrap());
+                let (epoch, partition, offset) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
+                assert_eq!(id.next_offset(tag(), partition as u32), Some(offset + 1), "I2: the id is the cursor after it");
+                let expected = self.of(epoch, partition as u32).last().map_or(offset, |last| last + 1);
+                assert_eq!(offset, expected, "I1: partition {partition}, stream began at {:?}, before {before:?}", self.began);
+                self.got.push((epoch, partition as u32, offset));
+            }
+        }
+        *before = Some(id);
+    }
+
+    /// The offsets received of a partition, in the order in which they came.
+    pub fn of(&self, epoch: u64, partition: u32) -> Vec<u64> {
+        self.got.iter().filter(|(e, p, _)| (*e, *p) == (epoch, partition)).map(|(_, _, offset)| *offset).collect()
+    }
+
+    /// I1: everything from the start to the broker's end, once each, in order.
+    pub fn assert_exact(&self, broker: &Broker) {
+        let start = self.start.as_ref().expect("a first block");
+        for (partition, range) in (0..).zip(broker.ranges()) {
+            let from = start.next_offset(tag(), partition).unwrap();
+            let expected: Vec<u64> = (from..range.end).collect();
+            let got = self.of(broker.epoch().0 as u64, partition);
+            let at = got.iter().zip(&expected).take_while(|(got, expected)| got == expected).count();
+            let (got, expected) = (&got[at..], &expected[at..]);
+            let show = |offsets: &[u64]| format!("{:?}", &offsets[..offsets.len().min(8)]);
+            assert_eq!(show(got), show(expected), "partition {partition}: {} and {}", got.len(), expected.len());
+        }
+        assert!(self.gaps.is_empty(), "a gap where everything is still there: {:?}", self.gaps);
+    }
+}
+
+/// Whether the id stands at the broker's end.
+pub fn at_end(books: &Books, broker: &Broker) -> bool {
+    let id: Option<Cursor> = books.last_id.as_ref().and_then(|id| id.parse().ok());
+    id.is_some_and(|id| {
+        let Some(topic) = id.topic(tag()) else { return false };
+        topic.epoch == broker.epoch().tag() && (0..).zip(broker.ranges()).all(|(p, range)| topic.offset(p) >= range.end)
+    })
+}
