@@ -11,8 +11,8 @@ use std::{
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use tidewater_core::{
-    Bounds, Capabilities, Cursor, Delivery, Epoch, Gap, GapReason, Message, NewEpoch, Next, Position, Result, Source,
-    Start, Subscribed, Subscription, TopicBounds, TopicCursor, TopicTag,
+    Bounds, Capabilities, Cursor, Delivery, Epoch, Gap, GapReason, Message, NewEpoch, Next, Position, Result,
+    Source, Start, Subscribed, Subscription, TopicBounds, TopicCursor, TopicTag,
     sse::{Decoder, Event},
 };
 use tidewater_hub::{Channel, EventStream, Resume, Select};
@@ -117,7 +117,9 @@ impl Source for View {
         let next: Vec<u64> = (0..)
             .zip(&ranges)
             .map(|(partition, range)| match (wanted, subscription.start) {
-                (Some(own), _) if own.epoch == epoch.tag() => own.offset(partition).clamp(range.start, range.end),
+                (Some(own), _) if own.epoch == epoch.tag() => {
+                    own.offset(partition).clamp(range.start, range.end)
+                }
                 (Some(_), _) | (None, Start::Earliest) => range.start,
                 (None, _) => range.end,
             })
@@ -168,7 +170,13 @@ impl Reader {
         if *next < ranges[partition].start {
             let missing = Some(*next..ranges[partition].start);
             *next = ranges[partition].start;
-            let gap = Gap { topic: TOPIC.into(), tag: tag(), partition: partition as u32, missing, reason: GapReason::Retention };
+            let gap = Gap {
+                topic: TOPIC.into(),
+                tag: tag(),
+                partition: partition as u32,
+                missing,
+                reason: GapReason::Retention,
+            };
             return Some(Delivery::Gap(gap));
         }
         let payload = format!("{}/{partition}/{next}", epoch.0);
@@ -200,7 +208,12 @@ impl Books {
     }
 
     /// Reads up to so many chunks, or until `done`.
-    pub async fn read(&mut self, stream: &mut EventStream, chunks: usize, done: impl Fn(&Self) -> bool) -> bool {
+    pub async fn read(
+        &mut self,
+        stream: &mut EventStream,
+        chunks: usize,
+        done: impl Fn(&Self) -> bool,
+    ) -> bool {
         let mut decoder = Decoder::new();
         let mut before: Option<Cursor> = None;
         for _ in 0..chunks {
@@ -221,7 +234,8 @@ impl Books {
         let id: Cursor = event.last_event_id.parse().expect("an id that reads");
         if let (Some(before), Some(own)) = (&before, id.topic(tag())) {
             let old = before.topic(tag()).unwrap();
-            let lower = old.epoch == own.epoch && (0..).zip(old.offsets()).any(|(p, next)| own.offset(p) < *next);
+            let lower =
+                old.epoch == own.epoch && (0..).zip(old.offsets()).any(|(p, next)| own.offset(p) < *next);
             assert!(!lower, "I6: an id went down within a stream: {before:?} -> {id:?}");
         }
         self.last_id = Some(event.last_event_id.clone());
@@ -234,10 +248,19 @@ impl Books {
             "tidewater.gap" => self.gaps.push(serde_json::from_str(&event.data).unwrap()),
             _ => {
                 let mut parts = event.data.split('/').map(|part| part.parse::<u64>().unwrap());
-                let (epoch, partition, offset) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
-                assert_eq!(id.next_offset(tag(), partition as u32), Some(offset + 1), "I2: the id is the cursor after it");
+                let (epoch, partition, offset) =
+                    (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
+                assert_eq!(
+                    id.next_offset(tag(), partition as u32),
+                    Some(offset + 1),
+                    "I2: the id is the cursor after it"
+                );
                 let expected = self.of(epoch, partition as u32).last().map_or(offset, |last| last + 1);
-                assert_eq!(offset, expected, "I1: partition {partition}, stream began at {:?}, before {before:?}", self.began);
+                assert_eq!(
+                    offset, expected,
+                    "I1: partition {partition}, stream began at {:?}, before {before:?}",
+                    self.began
+                );
                 self.got.push((epoch, partition as u32, offset));
             }
         }
@@ -246,7 +269,11 @@ impl Books {
 
     /// The offsets received of a partition, in the order in which they came.
     pub fn of(&self, epoch: u64, partition: u32) -> Vec<u64> {
-        self.got.iter().filter(|(e, p, _)| (*e, *p) == (epoch, partition)).map(|(_, _, offset)| *offset).collect()
+        self.got
+            .iter()
+            .filter(|(e, p, _)| (*e, *p) == (epoch, partition))
+            .map(|(_, _, offset)| *offset)
+            .collect()
     }
 
     /// I1: everything from the start to the broker's end, once each, in order.
@@ -259,7 +286,13 @@ impl Books {
             let at = got.iter().zip(&expected).take_while(|(got, expected)| got == expected).count();
             let (got, expected) = (&got[at..], &expected[at..]);
             let show = |offsets: &[u64]| format!("{:?}", &offsets[..offsets.len().min(8)]);
-            assert_eq!(show(got), show(expected), "partition {partition}: {} and {}", got.len(), expected.len());
+            assert_eq!(
+                show(got),
+                show(expected),
+                "partition {partition}: {} and {}",
+                got.len(),
+                expected.len()
+            );
         }
         assert!(self.gaps.is_empty(), "a gap where everything is still there: {:?}", self.gaps);
     }
@@ -270,6 +303,7 @@ pub fn at_end(books: &Books, broker: &Broker) -> bool {
     let id: Option<Cursor> = books.last_id.as_ref().and_then(|id| id.parse().ok());
     id.is_some_and(|id| {
         let Some(topic) = id.topic(tag()) else { return false };
-        topic.epoch == broker.epoch().tag() && (0..).zip(broker.ranges()).all(|(p, range)| topic.offset(p) >= range.end)
+        topic.epoch == broker.epoch().tag()
+            && (0..).zip(broker.ranges()).all(|(p, range)| topic.offset(p) >= range.end)
     })
 }

@@ -1,0 +1,400 @@
+//! I6 to I10: heartbeats, lag, selection, drain, and streams that are sent away.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use support::{Books, Broker, at_end, tag};
+use tidewater_core::{
+    Cursor, Error, ErrorKind, Headers, Message, Outgoing, PayloadMode, Start,
+    memory::{MemoryBounds, MemoryLog},
+    sse::{Decoder, Event},
+};
+use tidewater_hub::{
+    AllowedReplay, Channel, ChannelBuilder, EventStream, Hub, LagPolicy, LogBounds, MapFailure, Resume,
+    Select, UpstreamState,
+};
+use tokio::time::{sleep, timeout};
+
+const TINY: LogBounds = LogBounds { events: 10, bytes: 1 << 20, age: Duration::from_secs(600) };
+
+fn channel(source: &Arc<Broker>, with: impl FnOnce(ChannelBuilder) -> ChannelBuilder) -> Channel {
+    with(Hub::new().channel("c").source(source.source(1))).open().unwrap()
+}
+
+fn events(chunk: &[u8]) -> Vec<Event> {
+    let mut decoder = Decoder::new();
+    decoder.feed(chunk);
+    std::iter::from_fn(|| decoder.next_event().unwrap()).collect()
+}
+
+async fn settle() {
+    sleep(Duration::from_millis(100)).await;
+}
+
+async fn open(channel: &Channel, select: Select) -> EventStream {
+    let mut stream = channel.stream(Resume::default(), select).await;
+    let first = stream.next().await.unwrap();
+    assert!(first.starts_with(b"retry: 2000\nevent: tidewater.cursor\ndata:\nid: "), "{first:?}");
+    stream
+}
+
+/// I6: an idle client's id moves, to where that client is.
+#[tokio::test(start_paused = true)]
+async fn an_idle_client_gets_its_cursor() {
+    let broker = Broker::new(1);
+    let channel = channel(&broker, |builder| builder.heartbeat(Duration::from_secs(5)));
+    let mut stream = open(&channel, Select::key("nobody")).await;
+    broker.publish(0);
+    let beat = timeout(Duration::from_secs(6), stream.next()).await.unwrap().unwrap();
+    let [event] = &events(&beat)[..] else { panic!("{beat:?}") };
+    assert_eq!((&*event.event_type, &*event.data), ("tidewater.cursor", ""));
+    assert_eq!(
+        event.last_event_id.parse::<Cursor>().unwrap().next_offset(tag(), 0),
+        Some(1),
+        "past what it didn't want"
+    );
+}
+
+/// I8: a message wakes only the clients that want it.
+#[tokio::test(start_paused = true)]
+async fn a_message_wakes_only_whom_it_concerns() {
+    let broker = Broker::new(1);
+    let channel = channel(&broker, |builder| builder);
+    let mut zero = tokio_test_task(open(&channel, Select::key("k0")).await);
+    let mut one = tokio_test_task(open(&channel, Select::key("k1")).await);
+    assert!(zero.poll().is_none() && one.poll().is_none());
+    broker.publish(0); // offset 0: k0
+    settle().await;
+    assert!(zero.woken() && !one.woken());
+    assert_eq!(events(&zero.poll().unwrap())[0].data, "1/0/0");
+    for _ in 0..3 {
+        broker.publish(0); // k1, k2, k0
+    }
+    settle().await;
+    assert!(one.woken());
+    assert_eq!(events(&one.poll().unwrap())[0].data, "1/0/1");
+    assert!(one.poll().is_none());
+    assert_eq!(events(&zero.poll().unwrap())[0].data, "1/0/3");
+}
+
+/// A stream that is polled by hand and counts its wakes.
+struct ByHand {
+    stream: EventStream,
+    flag: Arc<Flag>,
+}
+
+#[derive(Default)]
+struct Flag(std::sync::atomic::AtomicBool);
+
+impl std::task::Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+fn tokio_test_task(stream: EventStream) -> ByHand {
+    ByHand { stream, flag: Arc::default() }
+}
+
+impl ByHand {
+    fn poll(&mut self) -> Option<bytes::Bytes> {
+        self.flag.0.store(false, std::sync::atomic::Ordering::SeqCst);
+        let waker = std::task::Waker::from(self.flag.clone());
+        let mut cx = std::task::Context::from_waker(&waker);
+        match self.stream.poll_next_unpin(&mut cx) {
+            std::task::Poll::Ready(chunk) => chunk,
+            std::task::Poll::Pending => None,
+        }
+    }
+
+    fn woken(&self) -> bool {
+        self.flag.0.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+/// I7, backfill: the broker has what the log hasn't.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_falls_behind_is_filled_up_from_the_broker() {
+    let broker = Broker::new(3);
+    let channel = channel(&broker, |builder| builder.log(TINY));
+    let mut books = Books::default();
+    let mut stream = books.open(&channel, Select::all()).await;
+    books.read(&mut stream, 1, |_| false).await;
+    for n in 0..2000 {
+        broker.publish(n % 3);
+        tokio::task::yield_now().await;
+    }
+    settle().await;
+    assert!(books.read(&mut stream, 100_000, |books| at_end(books, &broker)).await);
+    books.assert_exact(&broker);
+    assert_eq!(channel.status().lagged, 1);
+    // And it is back on the shared path: a new message comes at once.
+    broker.publish(0);
+    settle().await;
+    assert!(books.read(&mut stream, 3, |books| at_end(books, &broker)).await);
+    books.assert_exact(&broker);
+}
+
+/// I7, disconnect and skip.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_falls_behind_is_sent_away_or_told_what_it_misses() {
+    let broker = Broker::new(1);
+    for policy in [LagPolicy::Disconnect, LagPolicy::Skip] {
+        let channel = channel(&broker, |builder| builder.log(TINY).lag(policy));
+        let mut books = Books::default();
+        let mut stream = books.open(&channel, Select::all()).await;
+        books.read(&mut stream, 1, |_| false).await;
+        let from = broker.ranges()[0].end;
+        for _ in 0..100 {
+            broker.publish(0);
+            tokio::task::yield_now().await;
+        }
+        settle().await;
+        if policy == LagPolicy::Disconnect {
+            let last = stream.next().await.unwrap();
+            assert!(last.starts_with(b"retry: "), "{last:?}");
+            assert!(stream.next().await.is_none());
+            continue;
+        }
+        assert!(books.read(&mut stream, 1000, |books| at_end(books, &broker)).await);
+        let [gap] = &books.gaps[..] else { panic!("{:?}", books.gaps) };
+        let got = books.of(1, 0);
+        assert_eq!((gap["reason"].as_str(), gap["from"].as_u64()), (Some("lag"), Some(from)));
+        assert_eq!(gap["to"].as_u64(), got.first().copied(), "the gap ends where the events go on");
+        assert_eq!(got, (got[0]..from + 100).collect::<Vec<_>>());
+    }
+}
+
+/// I3: an id moves the start within what the channel allows.
+#[tokio::test(start_paused = true)]
+async fn nobody_goes_back_further_than_allowed() {
+    let broker = Broker::new(1);
+    let channel = channel(&broker, |builder| builder.log(TINY).replay(AllowedReplay::Log));
+    let mut books = Books::default();
+    books.read(&mut books.open(&channel, Select::all()).await, 1, |_| false).await;
+    for _ in 0..100 {
+        broker.publish(0);
+        tokio::task::yield_now().await;
+    }
+    settle().await;
+    let mut stream = books.open(&channel, Select::all()).await;
+    assert!(books.read(&mut stream, 1000, |books| at_end(books, &broker)).await);
+    assert_eq!(books.gaps[0]["reason"], "replay");
+    assert_eq!(books.gaps[0]["to"].as_u64(), books.of(1, 0).first().copied());
+}
+
+/// I9: each stream ends at an event boundary with a reconnection time of its own.
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_every_stream_within_the_deadline() {
+    let log = MemoryLog::new("drain");
+    let hub = Hub::new();
+    let channel = hub.channel("c").source(log.source()).open().unwrap();
+    let mut streams = Vec::new();
+    for _ in 0..50 {
+        streams.push(open(&channel, Select::all()).await);
+    }
+    let readers: Vec<_> =
+        streams.into_iter().map(|stream| tokio::spawn(stream.collect::<Vec<_>>())).collect();
+    settle().await;
+    timeout(Duration::from_secs(1), hub.drain(Duration::from_secs(10)))
+        .await
+        .expect("long before the deadline");
+    let mut retries = Vec::new();
+    for reader in readers {
+        let chunks = reader.await.unwrap();
+        let last = String::from_utf8(chunks.last().unwrap().to_vec()).unwrap();
+        let millis: u64 =
+            last.strip_prefix("retry: ").and_then(|rest| rest.strip_suffix("\n\n")).unwrap().parse().unwrap();
+        assert!(millis >= 500, "{millis}");
+        retries.push(millis);
+    }
+    retries.sort_unstable();
+    retries.dedup();
+    assert!(retries.len() > 10, "spread: {retries:?}");
+    // Who comes now is sent away at once, and told when to come back.
+    let chunks: Vec<_> = channel.stream(Resume::default(), Select::all()).await.collect().await;
+    assert!(chunks.len() == 1 && chunks[0].starts_with(b"retry: "), "{chunks:?}");
+    assert_eq!(hub.channel("d").source("memory:x").open().unwrap_err().kind(), ErrorKind::Closed);
+}
+
+/// I9: a client that doesn't read can't hold a drain up for longer than its deadline.
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_wait_for_those_who_do_not_read() {
+    let hub = Hub::new();
+    let channel = hub.channel("c").source("memory:drain-stalled").open().unwrap();
+    let _stalled = open(&channel, Select::all()).await;
+    let began = tokio::time::Instant::now();
+    hub.drain(Duration::from_secs(3)).await;
+    assert_eq!(began.elapsed().as_secs(), 3);
+}
+
+/// A source that can't be reached.
+#[derive(Debug)]
+struct Down;
+
+impl std::fmt::Display for Down {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("down:")
+    }
+}
+
+#[async_trait::async_trait]
+impl tidewater_core::Source for Down {
+    fn kind(&self) -> &'static str {
+        "down"
+    }
+    fn capabilities(&self) -> tidewater_core::Capabilities {
+        tidewater_core::Capabilities { replay: true, from_time: false, partitioned: false, mergeable: true }
+    }
+    async fn bounds(&self) -> tidewater_core::Result<tidewater_core::Bounds> {
+        Err(Error::new(ErrorKind::Unavailable, "nobody answers"))
+    }
+    async fn subscribe(
+        &self,
+        _: tidewater_core::Subscription,
+    ) -> tidewater_core::Result<tidewater_core::Subscribed> {
+        Err(Error::new(ErrorKind::Unavailable, "nobody answers"))
+    }
+}
+
+/// I10: nobody is lost to a source that is down.
+#[tokio::test(start_paused = true)]
+async fn a_client_of_a_source_that_is_down_is_told_when_to_come_back() {
+    let channel = Hub::new().channel("c").source(Arc::new(Down)).open().unwrap();
+    let chunks: Vec<_> = channel.stream(Resume::default(), Select::all()).await.collect().await;
+    assert!(chunks.len() == 1 && chunks[0].starts_with(b"retry: "), "{chunks:?}");
+    let status = channel.status();
+    assert_eq!((status.upstream, status.clients), (UpstreamState::Degraded, 0));
+    assert!(status.error.unwrap().to_string().contains("nobody answers"));
+    assert_eq!(channel.cursor().await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+/// The application's own step: what it leaves out moves the cursor; where it fails, the channel's choice holds.
+#[tokio::test(start_paused = true)]
+async fn a_map_chooses_renames_and_may_fail() {
+    for on_failure in [MapFailure::Gap, MapFailure::AsIs] {
+        let log = MemoryLog::new("map");
+        let channel = Hub::new()
+            .channel("c")
+            .source(log.source())
+            .on_map_failure(on_failure)
+            .map(|message| match message.payload.as_deref() {
+                Some(b"secret") => Ok(None),
+                Some(b"bad") => Err(Error::new(ErrorKind::Rejected, "bad")),
+                Some(b"panic") => panic!("the map panics"),
+                _ => Ok(Some(Outgoing::new("mapped").event("tidewater.gap").tag("x"))),
+            })
+            .open()
+            .unwrap();
+        let mut stream = open(&channel, Select::all()).await;
+        for payload in ["good", "secret", "bad", "panic"] {
+            log.publish(Message::new("", payload));
+        }
+        settle().await;
+        let got: Vec<_> = events(&stream.next().await.unwrap())
+            .into_iter()
+            .map(|event| (event.event_type, event.data))
+            .collect();
+        let shown = |name: &'static str, data: &str| (name.into(), data.to_owned());
+        let first = shown("message", "mapped");
+        let failed = match on_failure {
+            MapFailure::AsIs => [shown("message", "bad"), shown("message", "panic")],
+            MapFailure::Gap => [2, 3].map(|offset| {
+                let told = format!(
+                    r#"{{"from":{offset},"partition":0,"reason":"map","to":{},"topic":"map"}}"#,
+                    offset + 1
+                );
+                shown("tidewater.gap", &told)
+            }),
+        };
+        let [one, two] = failed;
+        assert_eq!(got, [first, one, two]);
+        let status = channel.status();
+        assert_eq!(
+            (status.map_failures, status.names_replaced),
+            (2, 1),
+            "a reserved name goes out as message"
+        );
+        assert_eq!(status.upstream, UpstreamState::Live);
+    }
+}
+
+/// A name that is reserved or can't be framed never drops a message.
+#[tokio::test(start_paused = true)]
+async fn names_that_cannot_be_go_out_as_message() {
+    let log = MemoryLog::new("names");
+    let channel = Hub::new().channel("c").source(log.source()).payload(PayloadMode::Text).open().unwrap();
+    let mut stream = open(&channel, Select::all()).await;
+    for name in ["tidewater.gap", "error", "open", "a\nb", "fine: yes"] {
+        let headers: Headers = [("tidewater-event", name.to_owned())].into_iter().collect();
+        log.publish(Message::new("", "x\r\ny").with_headers(headers));
+    }
+    settle().await;
+    let got: Vec<_> = events(&stream.next().await.unwrap())
+        .into_iter()
+        .map(|event| (event.event_type, event.data))
+        .collect();
+    let names: Vec<_> = got.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["message", "message", "message", "message", "fine: yes"]);
+    assert!(got.iter().all(|(_, data)| data == "x\ny"));
+    assert_eq!(channel.status().names_replaced, 4);
+}
+
+/// `?since=` starts in the past, and a default start of the channel's does too.
+#[tokio::test(start_paused = true)]
+async fn a_stream_may_start_in_the_past() {
+    let log = MemoryLog::with_bounds("since", MemoryBounds::default());
+    log.publish(Message::new("", "before"));
+    let between = std::time::SystemTime::now();
+    log.publish(Message { timestamp: Some(between), ..Message::new("", "after") });
+    let hub = Hub::new();
+    let channel = hub.channel("c").source(log.source()).open().unwrap();
+    for (start, expected) in [
+        (Start::Earliest, &["before", "after"][..]),
+        (Start::Time(between), &["after"]),
+        (Start::Latest, &[]),
+    ] {
+        let resume = Resume { start: Some(start), ..Resume::default() };
+        let stream = channel.stream(resume, Select::all()).await;
+        let chunks: Vec<_> = stream.take_until(sleep(Duration::from_secs(1))).collect().await;
+        let all = chunks.iter().flat_map(|chunk| events(chunk)).filter(|event| event.event_type == "message");
+        assert_eq!(all.map(|event| event.data).collect::<Vec<_>>(), expected, "{start:?}");
+    }
+}
+
+/// A client that is dropped leaves nothing behind.
+#[tokio::test(start_paused = true)]
+async fn a_dropped_stream_is_gone_at_once() {
+    let channel = Hub::new().channel("c").source("memory:dropped").open().unwrap();
+    let mut streams = Vec::new();
+    for n in 0..10 {
+        let mut stream = open(&channel, if n % 2 == 0 { Select::all() } else { Select::tag("x") }).await;
+        assert!(stream.next().now_or_never().is_none());
+        streams.push(stream);
+    }
+    assert_eq!(channel.status().clients, 10);
+    streams.clear();
+    assert_eq!(channel.status().clients, 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_channel_says_why() {
+    let hub = Hub::new();
+    hub.channel("taken").source("memory:taken").open().unwrap();
+    for (name, source, what) in [
+        ("taken", "memory:x", "already"),
+        ("a/b", "memory:x", "letters"),
+        ("", "memory:x", "letters"),
+        ("..", "memory:x", "dots"),
+        ("fine", "nope://x", "\"nope\""),
+        ("fine", "memory", "no scheme"),
+    ] {
+        let error = hub.channel(name).source(source).open().unwrap_err().to_string();
+        assert!(error.contains(what) && error.contains(&format!("{name:?}")), "{name}: {error}");
+    }
+    assert!(hub.channel("fine").open().unwrap_err().to_string().contains("no source"));
+}
