@@ -33,7 +33,9 @@ use crate::workspace;
 /// One example.
 #[derive(Debug)]
 pub(super) struct Example {
+    /// The folder's name.
     pub(super) name: String,
+    pub(super) package: String,
     pub(super) description: String,
     pub(super) binary: String,
     needs: Vec<String>,
@@ -120,8 +122,11 @@ fn read(package: &Package) -> Result<Example> {
     let binary = package.targets.iter().find(|target| target.is_bin());
     let binary = binary.with_context(|| format!("the example {} has no binary", package.name))?.name.clone();
     let table = package.metadata.get("example").cloned().unwrap_or_else(|| Value::Object(Default::default()));
-    parse(&package.name, package.description.as_deref().unwrap_or_default(), binary, table)
-        .with_context(|| format!("[package.metadata.example] of {}", package.manifest_path))
+    let folder = package.manifest_path.parent().and_then(|folder| folder.file_name()).unwrap_or_default();
+    let description = package.description.as_deref().unwrap_or_default();
+    let example = parse(folder, description, table)
+        .with_context(|| format!("[package.metadata.example] of {}", package.manifest_path))?;
+    Ok(Example { package: package.name.to_string(), binary, ..example })
 }
 
 /// The table as it is written.
@@ -136,7 +141,7 @@ struct Table {
     check: Check,
 }
 
-fn parse(name: &str, description: &str, binary: String, table: Value) -> Result<Example> {
+fn parse(name: &str, description: &str, table: Value) -> Result<Example> {
     let table: Table = serde_json::from_value(table)?;
     if let Some(need) = table.needs.iter().find(|need| !["kafka", "nats", "browser"].contains(&need.as_str()))
     {
@@ -148,7 +153,8 @@ fn parse(name: &str, description: &str, binary: String, table: Value) -> Result<
     Ok(Example {
         name: name.to_owned(),
         description: description.to_owned(),
-        binary,
+        package: name.to_owned(),
+        binary: name.to_owned(),
         topics: table.topics.iter().map(|text| topic(text)).collect::<Result<_>>()?,
         streams: table.streams.iter().map(|text| stream(text)).collect::<Result<_>>()?,
         needs: table.needs,
@@ -184,7 +190,7 @@ mod tests {
             "args": ["kafka://{kafka}/orders"],
             "check": {"headers": {"Authorization": "Bearer ada"}, "publish": "/orders"},
         });
-        let example = parse("x", "An example", "x".into(), table).unwrap();
+        let example = parse("x", "An example", table).unwrap();
         assert!(example.needs_kafka() && example.needs_nats());
         assert_eq!(example.topics[0], Topic { name: "orders".into(), partitions: 4 });
         assert_eq!(example.topics[1].partitions, 1);
@@ -203,8 +209,8 @@ mod tests {
             json!({"needs": ["kafka"], "topics": ["orders:many"]}),
             json!({"check": {"pth": "/"}}),
         ] {
-            assert!(parse("x", "An example", "x".into(), table.clone()).is_err(), "{table}");
+            assert!(parse("x", "An example", table.clone()).is_err(), "{table}");
         }
-        assert!(parse("x", "", "x".into(), json!({})).is_err(), "no description");
+        assert!(parse("x", "", json!({})).is_err(), "no description");
     }
 }

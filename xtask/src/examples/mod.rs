@@ -111,7 +111,7 @@ fn build(examples: &[&Example]) -> Result<Vec<PathBuf>> {
     let mut command = workspace::cargo();
     command.args(["build", "--bins"]);
     for example in examples {
-        command.args(["--package", &example.name]);
+        command.args(["--package", &example.package]);
     }
     // A check that needs a gateway gets it from the same build.
     let gateway = examples.iter().any(|example| !example.check.gateway.is_empty());
