@@ -1,5 +1,7 @@
 //! The dependency table: which crate may name which.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
@@ -84,14 +86,15 @@ fn is_guarded(name: &str) -> bool {
 }
 
 /// Crates that stand at the end of the way and may know everything: the end-to-end tests and the examples.
-fn is_free(name: &str, folder: &str) -> bool {
-    name == "tidewater-tests" || folder.contains("/examples/")
+fn is_free(name: &str, folder: &Path) -> bool {
+    name == "tidewater-tests" || folder.starts_with("examples")
 }
 
 /// A crate as cargo sees it.
 struct Crate {
     name: String,
-    folder: String,
+    /// From the workspace's root.
+    folder: PathBuf,
     dependencies: Vec<Dependency>,
 }
 
@@ -111,7 +114,12 @@ pub(super) fn check() -> Result<Vec<String>> {
         .context("cargo metadata")?;
     let crates = metadata.packages.iter().map(|package| Crate {
         name: package.name.to_string(),
-        folder: package.manifest_path.to_string(),
+        folder: package
+            .manifest_path
+            .as_std_path()
+            .strip_prefix(workspace::root())
+            .unwrap_or(Path::new(""))
+            .into(),
         dependencies: package
             .dependencies
             .iter()
@@ -179,7 +187,7 @@ mod tests {
     }
 
     fn one(name: &str, dependency: Dependency) -> Vec<String> {
-        let folder = format!("/w/crates/{name}/Cargo.toml");
+        let folder = Path::new("crates").join(name);
         findings([Crate { name: name.into(), folder, dependencies: vec![dependency] }].into_iter())
     }
 
@@ -221,7 +229,7 @@ mod tests {
     #[test]
     fn an_unknown_crate_is_a_finding_and_an_example_is_free() {
         assert!(one("tidewater-new", on("bytes", false))[0].contains("no row"));
-        let folder = "/w/examples/warp-kafka/Cargo.toml".into();
+        let folder = "examples/warp-kafka/Cargo.toml".into();
         let example = Crate { name: "warp-kafka".into(), folder, dependencies: vec![on("warp", false)] };
         assert!(findings([example].into_iter()).is_empty());
     }
