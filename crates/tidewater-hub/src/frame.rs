@@ -49,6 +49,21 @@ pub(crate) struct Facets {
 }
 
 impl Kind {
+    /// Roughly the memory behind it.
+    fn size(&self) -> usize {
+        match self {
+            Self::Message(_, facets) => {
+                let key = facets.key.as_ref().map_or(0, Bytes::len);
+                size_of::<Facets>()
+                    + key
+                    + facets.tags.iter().map(|tag| size_of::<Box<str>>() + tag.len()).sum::<usize>()
+            }
+            Self::Skip(_) => 0,
+            Self::Gap(..) => size_of::<Gap>(),
+            Self::Epoch(new) => size_of::<NewEpoch>() + size_of_val(&*new.start),
+        }
+    }
+
     /// Moves a cursor to after this entry.
     pub(crate) fn apply(&self, cursor: &mut Cursor) {
         match self {
@@ -107,7 +122,8 @@ impl Batch {
 
     /// Roughly the memory it takes.
     pub(crate) fn size(&self) -> usize {
-        self.bytes.len() + self.frames.len() * size_of::<Frame>()
+        self.bytes.len()
+            + self.frames.iter().map(|frame| size_of::<Frame>() + frame.kind.size()).sum::<usize>()
     }
 
     /// Several that follow each other, as one.

@@ -141,7 +141,12 @@ impl Known<'_> {
     }
 
     /// The first position of the incarnation that the broker has now: all of it is after whatever the client had.
+    /// Where the broker keeps nothing, what this node has of it.
     fn first_of(&self, tag: TopicTag, epoch: Epoch, bounds: &Bounds) -> TopicCursor {
+        let tail = self.log.tail_cursor().topic(tag);
+        if let Some(tail) = tail.filter(|tail| !self.replay && tail.epoch == epoch.tag()) {
+            return tail.clone();
+        }
         let next = bounds.topic(tag).map(|topic| topic.partitions.iter().map(|range| range.start).collect());
         TopicCursor { tag, epoch: epoch.tag(), next: Next::Offsets(next.unwrap_or_default()) }
     }

@@ -168,3 +168,32 @@ async fn forged_ids_are_told_and_start_afresh() {
         assert_eq!((client.gaps.len(), client.got.len()), (0, 0));
     }
 }
+
+/// I1: a source that can't replay is exact over reconnects to a living process, and one gap elsewhere.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_keeps_nothing_is_one_gap_after_a_restart() {
+    let broker = Broker::new(1);
+    let before = Hub::new().channel("c").source(broker.live_source()).open().unwrap();
+    let mut client = Books::default();
+    client.read(&mut client.open(&before, Select::all()).await, 1, |_| false).await;
+    for _ in 0..5 {
+        broker.publish(0);
+    }
+    sleep(Duration::from_secs(1)).await;
+    let mut stream = client.open(&before, Select::all()).await;
+    assert!(client.read(&mut stream, 100, |books| at_end(books, &broker)).await);
+    client.assert_exact(&broker);
+    drop((stream, before));
+    // The next process counts anew.
+    broker.recreate();
+    let after = Hub::new().channel("c").source(broker.live_source()).open().unwrap();
+    client.read(&mut Books::default().open(&after, Select::all()).await, 0, |_| true).await;
+    for _ in 0..5 {
+        broker.publish(0);
+    }
+    sleep(Duration::from_secs(1)).await;
+    let mut stream = client.open(&after, Select::all()).await;
+    assert!(client.read(&mut stream, 100, |books| at_end(books, &broker)).await);
+    assert_eq!(client.gaps, [serde_json::json!({"reason": "epoch", "topic": "t"})]);
+    assert_eq!(client.of(2, 0), [0, 1, 2, 3, 4], "what this node has of the new");
+}

@@ -71,12 +71,18 @@ impl Broker {
 
     /// A node's view, with an order of its own.
     pub fn source(self: &Arc<Self>, seed: u64) -> Arc<dyn Source> {
-        Arc::new(View { broker: self.clone(), rng: Mutex::new(fastrand::Rng::with_seed(seed)) })
+        Arc::new(View { broker: self.clone(), replay: true, rng: Mutex::new(fastrand::Rng::with_seed(seed)) })
+    }
+
+    /// A node's view of a broker that keeps nothing.
+    pub fn live_source(self: &Arc<Self>) -> Arc<dyn Source> {
+        Arc::new(View { broker: self.clone(), replay: false, rng: Mutex::new(fastrand::Rng::with_seed(1)) })
     }
 }
 
 struct View {
     broker: Arc<Broker>,
+    replay: bool,
     rng: Mutex<fastrand::Rng>,
 }
 
@@ -103,11 +109,14 @@ impl Source for View {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { replay: true, from_time: false, partitioned: true, mergeable: true }
+        Capabilities { replay: self.replay, from_time: false, partitioned: true, mergeable: true }
     }
 
     async fn bounds(&self) -> Result<Bounds> {
-        let (epoch, partitions) = (self.broker.epoch(), self.broker.ranges());
+        let (epoch, mut partitions) = (self.broker.epoch(), self.broker.ranges());
+        if !self.replay {
+            partitions.iter_mut().for_each(|range| range.start = range.end);
+        }
         Ok(Bounds { topics: vec![TopicBounds { name: TOPIC.into(), tag: tag(), epoch, partitions }] })
     }
 
