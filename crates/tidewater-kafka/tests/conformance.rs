@@ -1,6 +1,6 @@
 //! The contract of every source, on a real broker.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod support;
 

@@ -15,7 +15,9 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, FutureProducer, FutureRecord, Producer as _},
     types::RDKafkaErrorCode as Code,
 };
-use tidewater_core::{Cursor, Deliveries, Delivery, Message, Source as _, Subscribed, Subscription};
+use tidewater_core::{
+    Cursor, Deliveries, Delivery, ErrorKind, Message, Source as _, Subscribed, Subscription,
+};
 use tidewater_kafka::{KafkaConfig, KafkaSource};
 use tokio::time::{Instant, timeout_at};
 
@@ -26,6 +28,12 @@ pub const PATIENCE: Duration = Duration::from_secs(40);
 pub fn broker() -> String {
     std::env::var("TIDEWATER_TEST_KAFKA")
         .expect("TIDEWATER_TEST_KAFKA names no broker: run these tests by cargo xtask test")
+}
+
+fn client() -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", broker()).set("linger.ms", "1").set("message.max.bytes", "4000000");
+    config
 }
 
 /// A topic of this test, removed with it.
@@ -42,11 +50,14 @@ impl Topic {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tidewater-kafka-{}-{now}-{count}", std::process::id());
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", broker()).set("linger.ms", "1").set("message.max.bytes", "4000000");
-        let (admin, producer) = (config.create().unwrap(), config.create().unwrap());
+        let (admin, producer) = (client().create().unwrap(), client().create().unwrap());
         let topic = Self { name, partitions, admin, producer };
         topic.create().await;
+        // The controller has made it; the broker is told a moment later.
+        let source = topic.source();
+        while let Err(error) = source.bounds().await {
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        }
         topic
     }
 
@@ -81,6 +92,8 @@ impl Topic {
         let made = self.admin.create_partitions([&grown], &AdminOptions::new()).await.unwrap();
         made[0].as_ref().unwrap();
         self.partitions = partitions;
+        // The old one would have to hear of the partitions first.
+        self.producer = client().create().unwrap();
     }
 
     pub async fn remove_before(&self, partition: i32, offset: i64) {
