@@ -49,6 +49,7 @@ mod error;
 mod reader;
 mod sink;
 mod source;
+mod topic;
 mod topic_ids;
 
 use std::sync::Arc;

@@ -1,33 +1,27 @@
 //! One subscription: a thread that polls a consumer and hands batches to the stream.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    hash::{DefaultHasher, Hash, Hasher},
     mem,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
-    message::{BorrowedMessage, Headers as _},
     types::RDKafkaErrorCode as Code,
 };
 use tidewater_core::{
-    Cursor, Delivery, Error, ErrorKind, Gap, GapReason, Headers, Message, NewEpoch, Next, Position, Result,
-    Retry, Start, Subscription, TopicBounds, TopicCursor, TopicName, TopicTag,
+    Cursor, Delivery, Error, ErrorKind, Gap, GapReason, Message, Result, Retry, Start, Subscription,
 };
 use tokio::sync::mpsc;
 
 use crate::{
     client::{Events, Metadata, TIMEOUT},
     error,
-    topic_ids::Incarnation,
+    topic::{Topic, start},
 };
 
 /// What goes into the stream at once.
@@ -50,9 +44,6 @@ const ASK: Duration = Duration::from_secs(3);
 /// How often the positions at the ends of partitions are looked at.
 const PROGRESS: Duration = Duration::from_millis(100);
 
-/// The most messages of one incarnation that are remembered between two looks at its id.
-const REMEMBERED: usize = 16_384;
-
 /// Reads for one stream.
 pub(crate) struct Reader {
     metadata: Arc<Metadata>,
@@ -71,23 +62,6 @@ pub(crate) struct Reader {
     progress_last: Instant,
     /// When bounds are read to assign anew, if a partition's position is outside of its log.
     recover_at: Option<Instant>,
-}
-
-/// Where one topic is read.
-struct Topic {
-    name: TopicName,
-    tag: TopicTag,
-    incarnation: Incarnation,
-    /// Incarnations that were there before: a broker that is behind may still tell of one.
-    retired: Vec<Incarnation>,
-    /// The next offset of each partition: everything below it has been told.
-    next: Vec<u64>,
-    /// It isn't there now.
-    gone: bool,
-    /// What was delivered since the incarnation was last looked at: partition, offset, what it was.
-    recent: VecDeque<(u32, u64, u64)>,
-    /// What of this incarnation was delivered under the one before it.
-    told: HashMap<(u32, u64), u64>,
 }
 
 /// What a poll brought.
@@ -134,17 +108,11 @@ impl Reader {
             .iter()
             .enumerate()
             .map(|(index, topic)| start(topic, subscription, times.get(index)));
-        let topics = starts.zip(incarnations).zip(&bounds.topics).map(|((next, incarnation), topic)| Topic {
-            name: topic.name.clone(),
-            tag: topic.tag,
-            incarnation,
-            retired: Vec::new(),
-            next,
-            gone: false,
-            recent: VecDeque::new(),
-            told: HashMap::new(),
-        });
-        let topics = topics.collect();
+        let topics = starts
+            .zip(incarnations)
+            .zip(&bounds.topics)
+            .map(|((next, incarnation), topic)| Topic::new(topic.name.clone(), topic.tag, incarnation, next))
+            .collect();
         let now = Instant::now();
         let mut reader = Self {
             events: Events::new(metadata.config()),
@@ -246,17 +214,12 @@ impl Reader {
         if !moved.is_empty() {
             return self.await_news(&moved);
         }
-        let full = match event {
-            Event::Message(index, message) => {
-                let topic = &self.topics[*index];
-                let next = topic.next.get(message.partition as usize).copied().unwrap_or(0);
-                topic.recent.len() >= REMEMBERED
-                    || message.position.offset().is_some_and(|offset| offset < next)
-            }
+        let odd = match event {
+            Event::Message(index, message) => self.topics[*index].is_odd(message),
             _ => false,
         };
         let now = Instant::now();
-        if (full && now >= self.quiet_until) || now >= self.check_at { self.check() } else { Ok(false) }
+        if (odd && now >= self.quiet_until) || now >= self.check_at { self.check() } else { Ok(false) }
     }
 
     /// Whether this id isn't the one that is being read.
@@ -276,26 +239,12 @@ impl Reader {
     }
 
     fn deliver(&mut self, index: usize, message: Message) {
-        let topic = &mut self.topics[index];
-        let (partition, offset) = (message.partition, message.position.offset().unwrap_or(0));
-        let Some(next) = topic.next.get_mut(partition as usize) else { return };
-        if offset < *next {
-            return;
-        }
-        // What is left out between them never was a message, or has been compacted.
-        *next = offset + 1;
         self.events.works();
-        let what = fingerprint(&message);
-        if topic.told.remove(&(partition, offset)) == Some(what) {
-            self.batch.push(Ok(Delivery::Progress([topic.cursor()].into_iter().collect())));
-            return;
+        let size = message.size();
+        if let Some(delivery) = self.topics[index].take(message) {
+            self.batch_bytes += size;
+            self.batch.push(Ok(delivery));
         }
-        if topic.recent.len() >= REMEMBERED {
-            topic.recent.pop_front();
-        }
-        topic.recent.push_back((partition, offset, what));
-        self.batch_bytes += message.size();
-        self.batch.push(Ok(Delivery::Message(message)));
     }
 
     fn failed(&mut self, code: Code, fatal: bool) -> Flow {
@@ -495,148 +444,8 @@ impl Reader {
     }
 }
 
-impl Topic {
-    fn cursor(&self) -> TopicCursor {
-        TopicCursor {
-            tag: self.tag,
-            epoch: self.incarnation.epoch.tag(),
-            next: Next::Offsets(self.next.clone()),
-        }
-    }
-
-    /// Goes over to another incarnation, from its beginning.
-    fn renew(&mut self, found: Incarnation) -> Delivery {
-        self.gone = false;
-        self.next = vec![0; found.partitions];
-        self.told =
-            self.recent.drain(..).map(|(partition, offset, what)| ((partition, offset), what)).collect();
-        self.retired.push(mem::replace(&mut self.incarnation, found));
-        Delivery::Epoch(NewEpoch {
-            topic: self.name.clone(),
-            tag: self.tag,
-            epoch: self.incarnation.epoch,
-            start: self.next.clone(),
-        })
-    }
-
-    fn message(&self, message: &BorrowedMessage<'_>) -> Message {
-        let ms = message.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok());
-        Message {
-            topic: self.name.clone(),
-            tag: self.tag,
-            partition: u32::try_from(message.partition()).unwrap_or(0),
-            position: Position::Offset(u64::try_from(message.offset()).unwrap_or(0)),
-            key: message.key().map(Bytes::copy_from_slice),
-            headers: headers(message),
-            payload: message.payload().map(Bytes::copy_from_slice),
-            timestamp: ms.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms))),
-        }
-    }
-}
-
-/// Where the partitions of a topic start: what is wanted, moved to where it can be served.
-fn start(topic: &TopicBounds, subscription: &Subscription, times: Option<&Vec<Option<u64>>>) -> Vec<u64> {
-    let wanted = subscription.after.as_ref().and_then(|cursor| cursor.topic(topic.tag));
-    let ranges = topic.partitions.iter().enumerate();
-    ranges
-        .map(|(partition, range)| match (wanted, subscription.start) {
-            (Some(wanted), _) if wanted.epoch == topic.epoch.tag() => {
-                wanted.offset(partition as u32).clamp(range.start, range.end)
-            }
-            (Some(_), _) | (None, Start::Earliest) => range.start,
-            (None, Start::Latest) => range.end,
-            // Nothing written then or later: the end.
-            (None, Start::Time(_)) => times
-                .and_then(|times| times.get(partition).copied().flatten())
-                .map_or(range.end, |at| at.clamp(range.start, range.end)),
-        })
-        .collect()
-}
-
 fn add(list: &mut TopicPartitionList, topic: &str, partition: usize, next: u64) -> Result<()> {
     let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
     list.add_partition_offset(topic, partition as i32, offset)
         .map_err(|error| error::from_kafka(format!("{topic} [{partition}] at {next}"), &error))
-}
-
-fn headers(message: &BorrowedMessage<'_>) -> Headers {
-    let Some(headers) = message.headers() else { return Headers::default() };
-    (0..headers.count())
-        .filter_map(|index| {
-            // rdkafka panics on a name that isn't UTF-8: such a header is left out, not the message.
-            let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index))).ok().flatten()?;
-            Some((header.key, Bytes::copy_from_slice(header.value.unwrap_or_default())))
-        })
-        .collect()
-}
-
-/// What a message was, as far as is needed to know it again at the same offset.
-fn fingerprint(message: &Message) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (&message.timestamp, &message.key, &message.payload).hash(&mut hasher);
-    hasher.finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::SystemTime;
-
-    use tidewater_core::Epoch;
-
-    use super::*;
-    use crate::KIND;
-
-    fn bounds() -> TopicBounds {
-        let name = TopicName::new("t");
-        TopicBounds {
-            tag: TopicTag::of(KIND, &name),
-            name,
-            epoch: Epoch(7),
-            partitions: vec![10..20, 0..0, 5..6],
-        }
-    }
-
-    fn cursor(epoch: u128, offsets: &[u64]) -> Subscription {
-        let next = Next::Offsets(offsets.to_vec());
-        let topic = TopicCursor { tag: bounds().tag, epoch: Epoch(epoch).tag(), next };
-        Subscription::after([topic].into_iter().collect())
-    }
-
-    #[test]
-    fn a_start_is_moved_to_where_it_can_be_served() {
-        let at = |subscription: &Subscription| start(&bounds(), subscription, None);
-        assert_eq!(at(&Subscription::latest()), [20, 0, 6]);
-        assert_eq!(at(&Subscription::earliest()), [10, 0, 5]);
-        assert_eq!(at(&cursor(7, &[15, 0, 6])), [15, 0, 6], "what can be served is the start");
-        assert_eq!(at(&cursor(7, &[3, 9])), [10, 0, 5], "removed, past the end, absent");
-        assert_eq!(at(&cursor(8, &[15, 0, 6])), [10, 0, 5], "another incarnation");
-        assert_eq!(at(&Subscription::after(Cursor::default())), [20, 0, 6], "not named");
-    }
-
-    #[test]
-    fn a_time_is_an_offset_or_the_end() {
-        let times = vec![Some(12), None, Some(1)];
-        let subscription = Subscription::at(SystemTime::now());
-        assert_eq!(start(&bounds(), &subscription, Some(&times)), [12, 0, 5]);
-    }
-
-    #[test]
-    fn a_new_incarnation_starts_at_zero_and_knows_what_was_told() {
-        let incarnation = |epoch| Incarnation { epoch: Epoch(epoch), id: epoch.to_string(), partitions: 2 };
-        let mut topic = Topic {
-            name: TopicName::new("t"),
-            tag: TopicTag(1),
-            incarnation: incarnation(7),
-            retired: Vec::new(),
-            next: vec![5],
-            gone: true,
-            recent: VecDeque::from([(0, 4, 99)]),
-            told: HashMap::new(),
-        };
-        let Delivery::Epoch(told) = topic.renew(incarnation(8)) else { panic!() };
-        assert_eq!((told.epoch, told.start), (Epoch(8), vec![0, 0]));
-        assert_eq!((topic.next.as_slice(), topic.gone), ([0, 0].as_slice(), false));
-        assert_eq!(topic.told.get(&(0, 4)), Some(&99));
-        assert_eq!(topic.retired[0].epoch, Epoch(7));
-    }
 }

