@@ -8,3 +8,5 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod source;
+#[cfg(feature = "web")]
+pub mod web;

@@ -1,0 +1,20 @@
+//! The checks, each a contract of design that every adapter keeps.
+
+mod asking;
+mod lifecycle;
+mod publishing;
+mod resuming;
+
+pub use asking::{
+    an_accept_that_excludes_streams_is_refused, cors_is_for_listed_origins, head_and_json_answer_the_cursor,
+    the_bytes_are_the_hubs, the_headers_are_the_endpoints, wrong_methods_are_refused,
+};
+pub use lifecycle::{
+    a_client_that_goes_is_noticed, i9_a_stream_while_draining_is_told_to_come_back, i9_shutdown_ends_streams,
+    i10_a_source_that_is_down_turns_nobody_away,
+};
+pub use publishing::{a_post_is_refused_for_cause, a_post_publishes};
+pub use resuming::{
+    i1_the_last_id_resumes_and_the_header_wins, i3_ids_that_cannot_be_served_are_gaps_never_errors,
+    selections_narrow_the_stream, since_sets_the_start,
+};
