@@ -18,8 +18,8 @@
 //! In the open form a handler with extractors of the application's own makes the stream:
 //!
 //! ```
-//! # use salvo::{Depot, Request, handler};
 //! # use tidewater_hub::{Channel, Select};
+//! use salvo::prelude::*;
 //! use tidewater_salvo::{Reply, Resume};
 //!
 //! #[handler]
