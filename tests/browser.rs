@@ -1,0 +1,211 @@
+//! What a page gets: Chromium's own `EventSource`, through every web server, over a gateway that is killed.
+//!
+//! `TIDEWATER_REPEAT=20` runs each twenty times in a row.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tidewater_tests::{Broker, Feed, Gateway, browser::Browser, heavy, http, repeat};
+
+/// A name for the test, what it does and a web server for each.
+macro_rules! pages {
+    ($($name:ident: $test:expr, $server:literal, $needs:literal;)*) => {$(
+        #[tokio::test]
+        #[ignore = $needs]
+        async fn $name() -> Result<()> {
+            let _alone = heavy().await;
+            let browser = Browser::start().await?;
+            for round in 1..=repeat() {
+                let done: Result<()> = $test(&browser, $server).await;
+                done.with_context(|| format!("round {round}"))?;
+                println!("round {round} of {}: {} passed", repeat(), stringify!($name));
+            }
+            browser.close().await
+        }
+    )*};
+}
+
+pages! {
+    kafka_through_hyper: kafka, "hyper", "needs Kafka and a browser: run cargo xtask test";
+    kafka_through_warp: kafka, "warp", "needs Kafka and a browser: run cargo xtask test";
+    kafka_through_rocket: kafka, "rocket", "needs Kafka and a browser: run cargo xtask test";
+    kafka_through_salvo: kafka, "salvo", "needs Kafka and a browser: run cargo xtask test";
+    jetstream_through_hyper: jetstream, "hyper", "needs NATS and a browser: run cargo xtask test";
+    jetstream_through_warp: jetstream, "warp", "needs NATS and a browser: run cargo xtask test";
+    jetstream_through_rocket: jetstream, "rocket", "needs NATS and a browser: run cargo xtask test";
+    jetstream_through_salvo: jetstream, "salvo", "needs NATS and a browser: run cargo xtask test";
+    nats_through_hyper: nats, "hyper", "needs NATS and a browser: run cargo xtask test";
+    nats_through_warp: nats, "warp", "needs NATS and a browser: run cargo xtask test";
+    nats_through_rocket: nats, "rocket", "needs NATS and a browser: run cargo xtask test";
+    nats_through_salvo: nats, "salvo", "needs NATS and a browser: run cargo xtask test";
+    memory_through_hyper: memory, "hyper", "needs a browser: run cargo xtask test";
+    memory_through_warp: memory, "warp", "needs a browser: run cargo xtask test";
+    memory_through_rocket: memory, "rocket", "needs a browser: run cargo xtask test";
+    memory_through_salvo: memory, "salvo", "needs a browser: run cargo xtask test";
+}
+
+/// How long a page may take: it waits for seconds before it reconnects.
+const PAGE: Duration = Duration::from_secs(45);
+
+async fn kafka(browser: &Browser, server: &str) -> Result<()> {
+    exact(browser, server, Broker::Kafka).await
+}
+
+async fn jetstream(browser: &Browser, server: &str) -> Result<()> {
+    exact(browser, server, Broker::JetStream).await
+}
+
+/// I1 where the source replays: 1..N, once each, in order, whatever happens to the gateway in between.
+async fn exact(browser: &Browser, server: &str, broker: Broker) -> Result<()> {
+    let feed = Feed::create(broker, "browser").await?;
+    let mut gateway = Gateway::new(server).channel("feed", &feed.url()).start().await?;
+    gateway.until_live().await?;
+    let page = Page::open(browser, &gateway).await?;
+    let done = async {
+        feed.produce(numbers(1, 60)).await?;
+        page.until("events.length >= 30").await?;
+        // Killed in the middle of a burst.
+        let (burst, killed) = tokio::join!(feed.produce(numbers(61, 200)), gateway.kill());
+        burst.and(killed)?;
+        feed.produce(numbers(201, 260)).await?;
+        page.until("source.readyState === EventSource.CONNECTING").await?;
+        gateway.restart().await?;
+        feed.produce(numbers(261, 300)).await?;
+        page.until("events.length >= 300").await?;
+        // What would come twice would come before this.
+        feed.produce(numbers(301, 301)).await?;
+        page.until("events.at(-1)?.data === '301'").await
+    };
+    let done = done.await;
+    let told = page.told().await?;
+    done.with_context(|| format!("{told}\nthe gateway wrote:\n{}", gateway.output()))?;
+    ensure!(told["data"] == json!(numbers(1, 301).collect::<Vec<_>>()), "not 1..301: {told}");
+    ensure!(told["gaps"] == json!([]), "a gap: {told}");
+    ensure!(told["opened"].as_u64() >= Some(2), "it did not reconnect: {told}");
+    Ok(())
+}
+
+async fn nats(browser: &Browser, server: &str) -> Result<()> {
+    let feed = Feed::create(Broker::Nats, "browser").await?;
+    let gateway = Gateway::new(server).channel("feed", &feed.url()).start().await?;
+    one_gap(browser, gateway, &feed).await
+}
+
+async fn memory(browser: &Browser, server: &str) -> Result<()> {
+    let gateway = Gateway::new(server).channel("feed", "memory:").start().await?;
+    let posts = Posts(format!("{}", gateway.address()));
+    one_gap(browser, gateway, &posts).await
+}
+
+/// I1 where the source can't replay: one gap of reason `epoch`, and exact on either side of it.
+async fn one_gap(browser: &Browser, mut gateway: Gateway, to: &impl Produce) -> Result<()> {
+    gateway.until_live().await?;
+    let page = Page::open(browser, &gateway).await?;
+    let done = async {
+        to.produce(1, 50).await?;
+        page.until("events.length >= 50").await?;
+        gateway.kill().await?;
+        page.until("source.readyState === EventSource.CONNECTING").await?;
+        gateway.restart().await?;
+        gateway.until_live().await?;
+        page.until("gaps.length > 0").await?;
+        to.produce(51, 100).await?;
+        page.until("events.at(-1)?.data === '100'").await?;
+        // A reconnect to the same process is no reason for another gap.
+        page.browser.run("reconnect()").await?;
+        page.until("source.readyState === EventSource.OPEN").await?;
+        to.produce(101, 101).await?;
+        page.until("events.at(-1)?.data === '101'").await
+    };
+    let done = done.await;
+    let told = page.told().await?;
+    done.with_context(|| format!("{told}\nthe gateway wrote:\n{}", gateway.output()))?;
+    ensure!(told["data"] == json!(numbers(1, 101).collect::<Vec<_>>()), "not 1..101: {told}");
+    let gaps = told["gaps"].as_array().context("no list")?;
+    ensure!(gaps.len() == 1, "not one gap: {told}");
+    let gap: Value = serde_json::from_str(gaps[0].as_str().context("no text")?)?;
+    ensure!(gap["reason"] == "epoch", "{gap}");
+    Ok(())
+}
+
+/// What numbers are produced through.
+trait Produce {
+    async fn produce(&self, from: u32, to: u32) -> Result<()>;
+}
+
+impl Produce for Feed {
+    async fn produce(&self, from: u32, to: u32) -> Result<()> {
+        self.produce(numbers(from, to)).await
+    }
+}
+
+/// `POST` to a memory channel.
+struct Posts(String);
+
+impl Produce for Posts {
+    async fn produce(&self, from: u32, to: u32) -> Result<()> {
+        for number in numbers(from, to) {
+            let answer = http::post(self.0.parse()?, "/channels/feed", number.as_bytes()).await?;
+            ensure!(answer.status == 202, "{answer:?}");
+        }
+        Ok(())
+    }
+}
+
+fn numbers(from: u32, to: u32) -> impl Iterator<Item = String> {
+    (from..=to).map(|number| number.to_string())
+}
+
+/// A page of the gateway's own origin with an `EventSource`, which keeps what it gets.
+struct Page<'a> {
+    browser: &'a Browser,
+}
+
+impl<'a> Page<'a> {
+    async fn open(browser: &'a Browser, gateway: &Gateway) -> Result<Self> {
+        // Any page of the gateway's would do: this one opens no stream of its own.
+        browser.open(&gateway.url("/health/live")).await?;
+        browser.run(SCRIPT).await?;
+        let page = Self { browser };
+        page.until("cursors > 0").await?;
+        Ok(page)
+    }
+
+    async fn until(&self, condition: &str) -> Result<()> {
+        self.browser.wait_until(condition, PAGE).await
+    }
+
+    async fn told(&self) -> Result<Value> {
+        let script = "return { data: events.map(event => event.data), gaps, opened, errors, cursors }";
+        self.browser.run(script).await
+    }
+}
+
+const SCRIPT: &str = r#"
+    window.events = [];
+    window.gaps = [];
+    window.opened = window.errors = window.cursors = 0;
+    window.lastEventId = '';
+    window.listen = () => {
+        const id = window.lastEventId;
+        const url = '/channels/feed' + (id && '?last_event_id=' + encodeURIComponent(id));
+        window.source = new EventSource(url);
+        const on = (name, then) => source.addEventListener(name, event => {
+            window.lastEventId = event.lastEventId;
+            then(event);
+        });
+        source.onopen = () => opened++;
+        source.onerror = () => errors++;
+        on('message', event => events.push({ data: event.data, id: event.lastEventId }));
+        on('tidewater.gap', event => gaps.push(event.data));
+        on('tidewater.cursor', () => cursors++);
+    };
+    window.reconnect = () => {
+        source.close();
+        listen();
+    };
+    listen();
+"#;

@@ -1,0 +1,139 @@
+//! A real Chromium, headless, driven through ChromeDriver.
+
+use std::{net::Ipv4Addr, process::Stdio, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use fantoccini::{Client, ClientBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    process::{Child, Command},
+    time::timeout,
+};
+
+use crate::{PATIENCE, eventually, free_port, http};
+
+const FLAGS: [&str; 9] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+];
+
+/// A browser with one tab; dropping it ends it.
+#[derive(Debug)]
+pub struct Browser {
+    client: Client,
+    // In this order: the processes end before their folder goes.
+    _driver: Driver,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Starts ChromeDriver and Chromium.
+    ///
+    /// # Errors
+    /// If they are not installed or don't start.
+    pub async fn start() -> Result<Self> {
+        let profile = tempfile::tempdir()?;
+        let (driver, url) = Driver::start().await?;
+        let mut args: Vec<String> = FLAGS.iter().map(|&flag| flag.to_owned()).collect();
+        args.push(format!("--user-data-dir={}", profile.path().display()));
+        let mut capabilities = serde_json::Map::new();
+        capabilities.insert("goog:chromeOptions".to_owned(), json!({ "args": args }));
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        let connect = builder.capabilities(capabilities).connect(&url);
+        let client = timeout(PATIENCE, connect).await.context("Chromium does not start")??;
+        Ok(Self { client, _driver: driver, _profile: profile })
+    }
+
+    /// Opens a page, and waits until it is loaded.
+    ///
+    /// # Errors
+    /// If it can't be opened.
+    pub async fn open(&self, url: &str) -> Result<()> {
+        timeout(PATIENCE, self.client.goto(url))
+            .await
+            .context("the page hangs")?
+            .with_context(|| url.to_owned())
+    }
+
+    /// Runs a function's body in the page, and gives what it returns.
+    ///
+    /// # Errors
+    /// If it throws.
+    pub async fn run(&self, script: &str) -> Result<Value> {
+        timeout(PATIENCE, self.client.execute(script, Vec::new()))
+            .await
+            .context("the page hangs")?
+            .context("script")
+    }
+
+    /// Asks until the script gives `true`, for so long as `limit`.
+    ///
+    /// # Errors
+    /// If it doesn't.
+    pub async fn wait_until(&self, condition: &str, limit: Duration) -> Result<()> {
+        let wait = async {
+            while self.run(&format!("return {condition}")).await? != Value::Bool(true) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Ok(())
+        };
+        match timeout(limit, wait).await {
+            Ok(done) => done,
+            Err(_) => bail!("the page did not get to {condition} within {limit:?}"),
+        }
+    }
+
+    /// Ends the session in order.
+    ///
+    /// # Errors
+    /// If ChromeDriver is gone.
+    pub async fn close(self) -> Result<()> {
+        self.client.clone().close().await.context("closing the browser")
+    }
+}
+
+/// ChromeDriver, with a process group of its own that the browser is in too.
+#[derive(Debug)]
+struct Driver(Child);
+
+impl Driver {
+    async fn start() -> Result<(Self, String)> {
+        let port = free_port()?;
+        let child = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot start chromedriver: apt-get install chromium chromium-driver")?;
+        let driver = Self(child);
+        eventually("ChromeDriver", || async {
+            let status = http::get((Ipv4Addr::LOCALHOST, port).into(), "/status").await?.json()?;
+            if status["value"]["ready"] == true { Ok(()) } else { bail!("it is not ready: {status}") }
+        })
+        .await?;
+        Ok((driver, format!("http://127.0.0.1:{port}")))
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // It was not waited for, so its id is still its own.
+        let group = self.0.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        if let Some(Err(error)) = group.map(|group| kill_process_group(group, Signal::KILL)) {
+            eprintln!("cannot end chromedriver and its browser: {error}");
+        }
+    }
+}

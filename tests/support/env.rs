@@ -1,0 +1,53 @@
+//! What `cargo xtask test` tells the tests by environment variables.
+//!
+//! A test that needs one of these is ignored by default. One that is run all the same without it fails and says what
+//! to do: it never passes without having tested anything.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+
+/// The real Kafka's bootstrap server, `127.0.0.1:PORT`.
+///
+/// # Errors
+/// If `TIDEWATER_TEST_KAFKA` is not set.
+pub fn kafka() -> Result<String> {
+    variable("TIDEWATER_TEST_KAFKA", "a real Kafka, as 127.0.0.1:PORT")
+}
+
+/// The real nats-server, `nats://127.0.0.1:PORT`, with JetStream.
+///
+/// # Errors
+/// If `TIDEWATER_TEST_NATS` is not set.
+pub fn nats() -> Result<String> {
+    variable("TIDEWATER_TEST_NATS", "a real nats-server, as nats://127.0.0.1:PORT")
+}
+
+/// The binary of nats-server, for tests that break one of their own.
+///
+/// # Errors
+/// If `TIDEWATER_NATS` is not set or no file.
+pub fn nats_server() -> Result<PathBuf> {
+    binary("TIDEWATER_NATS", "the binary of nats-server")
+}
+
+/// The gateway's binary.
+///
+/// # Errors
+/// If `TIDEWATER_BIN` is not set or no file.
+pub fn gateway() -> Result<PathBuf> {
+    binary("TIDEWATER_BIN", "the gateway's binary")
+}
+
+fn binary(name: &str, what: &str) -> Result<PathBuf> {
+    let path = PathBuf::from(variable(name, what)?);
+    ensure!(path.is_file(), "{name}={} is no file; it should be {what}", path.display());
+    Ok(path)
+}
+
+fn variable(name: &str, what: &str) -> Result<String> {
+    std::env::var(name)
+        .ok()
+        .filter(|value| !value.is_empty())
+        .with_context(|| format!("this test needs {what}, named by {name}: run `cargo xtask test`"))
+}

@@ -1,0 +1,220 @@
+//! Topics of the real Kafka, and kcat to produce into them.
+
+use std::{process::Stdio, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    types::RDKafkaErrorCode,
+};
+use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
+
+use crate::{PATIENCE, env, eventually, source::Record};
+
+/// A topic that only one test knows.
+#[derive(Clone, Debug)]
+pub struct Topic {
+    broker: String,
+    name: String,
+    partitions: u32,
+}
+
+impl Topic {
+    /// Makes a topic whose name begins with `base` and that nobody has used.
+    ///
+    /// # Errors
+    /// If there is no Kafka, or it refuses.
+    pub async fn create(base: &str, partitions: u32) -> Result<Self> {
+        let topic = Self::absent(base, partitions)?;
+        topic.make().await?;
+        Ok(topic)
+    }
+
+    /// A name that nobody has used, and no topic yet: [`make`](Self::make) it.
+    ///
+    /// # Errors
+    /// If there is no Kafka.
+    pub fn absent(base: &str, partitions: u32) -> Result<Self> {
+        let name = format!("{base}-{:08x}", fastrand::u32(..));
+        Ok(Self { broker: env::kafka()?, name, partitions })
+    }
+
+    /// Makes the topic of this name. Messages may have 4 MiB.
+    ///
+    /// # Errors
+    /// If it exists, or the broker refuses.
+    pub async fn make(&self) -> Result<()> {
+        let topic = NewTopic::new(&self.name, i32::try_from(self.partitions)?, TopicReplication::Fixed(1))
+            .set("max.message.bytes", "4194304");
+        // A topic that was deleted just now may be there for another moment.
+        eventually("the topic to be made", || async {
+            let results = self.admin()?.create_topics([&topic], &options()).await?;
+            results.into_iter().try_for_each(|result| told(result)).context("creating the topic")
+        })
+        .await?;
+        eventually("the topic's leaders", || async {
+            let mut kcat = self.kcat("-L");
+            let output = kcat.output().await.context("cannot run kcat")?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let led = text.matches("leader ").count() - text.matches("leader -1").count();
+            ensure!(
+                led == self.partitions as usize,
+                "{led} of {} partitions have one:\n{text}",
+                self.partitions
+            );
+            Ok(())
+        })
+        .await
+    }
+
+    /// Deletes the topic.
+    ///
+    /// # Errors
+    /// If the broker refuses.
+    pub async fn delete(&self) -> Result<()> {
+        let results = self.admin()?.delete_topics(&[&self.name], &options()).await?;
+        results.into_iter().try_for_each(|result| told(result)).context("deleting the topic")
+    }
+
+    /// Deletes the topic and makes it again: another incarnation under the same name.
+    ///
+    /// # Errors
+    /// If the broker refuses.
+    pub async fn recreate(&self) -> Result<()> {
+        self.delete().await?;
+        self.make().await
+    }
+
+    /// Raises the number of partitions.
+    ///
+    /// # Errors
+    /// If the broker refuses.
+    pub async fn grow(&mut self, partitions: u32) -> Result<()> {
+        let more = NewPartitions::new(&self.name, partitions as usize);
+        let results = self.admin()?.create_partitions([&more], &options()).await?;
+        results.into_iter().try_for_each(|result| told(result)).context("adding partitions")?;
+        self.partitions = partitions;
+        Ok(())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The source's and sink's URL.
+    pub fn url(&self) -> String {
+        format!("kafka://{}/{}", self.broker, self.name)
+    }
+
+    /// Appends one message per line to a partition, in this order; kcat does it. Returns when the broker has them.
+    ///
+    /// # Errors
+    /// If kcat fails.
+    pub async fn produce(
+        &self,
+        partition: u32,
+        lines: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<()> {
+        let mut text = String::new();
+        for line in lines {
+            text.push_str(&line.into());
+            text.push('\n');
+        }
+        let mut kcat = self.kcat("-P");
+        // One request at a time: a retry must not change the order.
+        kcat.args([
+            "-p",
+            &partition.to_string(),
+            "-X",
+            "max.in.flight=1",
+            "-X",
+            "linger.ms=0",
+            "-X",
+            "acks=all",
+        ]);
+        let mut child =
+            kcat.stdin(Stdio::piped()).spawn().context("cannot run kcat: apt-get install kcat")?;
+        let mut stdin = child.stdin.take().context("no standard input")?;
+        stdin.write_all(text.as_bytes()).await?;
+        drop(stdin);
+        finish(child).await
+    }
+
+    /// Appends one message with all that it may have; kcat does it.
+    ///
+    /// # Errors
+    /// If kcat fails.
+    pub async fn produce_record(&self, partition: u32, record: &Record) -> Result<()> {
+        let mut kcat = self.kcat("-P");
+        kcat.args(["-p", &partition.to_string(), "-X", "message.max.bytes=4194304", "-X", "acks=all"]);
+        if let Some(key) = record.key {
+            kcat.args(["-k", key]);
+        }
+        for (name, value) in &record.headers {
+            kcat.args(["-H", &format!("{name}={value}")]);
+        }
+        match record.payload.as_deref() {
+            // kcat takes no empty file, but an empty line of its standard input.
+            None | Some([]) => {
+                if record.payload.is_none() {
+                    kcat.arg("-Z");
+                }
+                let mut child = kcat.stdin(Stdio::piped()).spawn().context("cannot run kcat")?;
+                let mut stdin = child.stdin.take().context("no standard input")?;
+                stdin.write_all(b"\n").await?;
+                drop(stdin);
+                finish(child).await
+            }
+            Some(payload) => {
+                let file = tempfile::NamedTempFile::new()?;
+                std::fs::write(file.path(), payload)?;
+                let child = kcat.arg(file.path()).stdin(Stdio::null()).spawn().context("cannot run kcat")?;
+                finish(child).await
+            }
+        }
+    }
+
+    /// Reads the message at an offset: its key, its headers (`a=b,c=d`) and its payload; kcat does it.
+    ///
+    /// # Errors
+    /// If kcat fails.
+    pub async fn consume(&self, partition: u32, offset: u64) -> Result<(String, String, String)> {
+        let mut kcat = self.kcat("-C");
+        kcat.args(["-p", &partition.to_string(), "-o", &offset.to_string(), "-c", "1", "-q", "-e"]);
+        kcat.args(["-f", "%k\\x01%h\\x01%s"]).stdin(Stdio::null());
+        let output = timeout(PATIENCE, kcat.output()).await.context("kcat hangs")??;
+        let text = String::from_utf8(output.stdout)?;
+        match text.split('\x01').collect::<Vec<_>>()[..] {
+            [key, headers, payload] => Ok((key.into(), headers.into(), payload.into())),
+            _ => bail!("kcat printed {text:?} and {:?}", String::from_utf8_lossy(&output.stderr)),
+        }
+    }
+
+    fn kcat(&self, mode: &str) -> Command {
+        let mut command = Command::new("kcat");
+        command.args([mode, "-b", &self.broker, "-t", &self.name]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+
+    fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
+        ClientConfig::new().set("bootstrap.servers", &self.broker).create().context("cannot reach Kafka")
+    }
+}
+
+async fn finish(child: tokio::process::Child) -> Result<()> {
+    let output = timeout(PATIENCE, child.wait_with_output()).await.context("kcat hangs")??;
+    ensure!(output.status.success(), "kcat: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)))
+}
+
+fn told(result: Result<String, (String, RDKafkaErrorCode)>) -> Result<()> {
+    result.map(drop).map_err(|(name, code)| anyhow::anyhow!("{name}: {code}"))
+}
