@@ -1,1 +1,86 @@
-//! Broker topics to browsers: Kafka and NATS into Server-Sent Events through warp, rocket and salvo
+//! Tidewater brings broker topics to browsers: Kafka topics, NATS subjects and JetStream streams as
+//! `text/event-stream`, through warp, rocket and salvo, with exact resume.
+//!
+//! A Kafka topic in a warp application, each user with the messages of their own key (features `kafka` and `warp`):
+//!
+#![cfg_attr(all(feature = "kafka", feature = "warp"), doc = "```no_run")]
+#![cfg_attr(not(all(feature = "kafka", feature = "warp")), doc = "```ignore")]
+//! use tidewater::{Hub, Select};
+//! use warp::Filter;
+//!
+//! #[tokio::main]
+//! async fn main() -> tidewater::Result<()> {
+//!     let hub = Hub::new();
+//!     let orders = hub.channel("orders").source("kafka://localhost:9092/orders").open()?;
+//!     let events = warp::path!("users" / String / "events")
+//!         .and(tidewater::warp::resume())
+//!         .then(move |user: String, resume| {
+//!             let orders = orders.clone();
+//!             async move { tidewater::warp::reply(orders.stream(resume, Select::key(user)).await) }
+//!         })
+//!         .recover(tidewater::warp::recover);
+//!     let stop = tidewater::warp::graceful(&hub, async { drop(tokio::signal::ctrl_c().await) });
+//!     warp::serve(events).bind(([127, 0, 0, 1], 8080)).await.graceful(stop).run().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! On the page: `new EventSource("/users/7/events")`. Whenever it reconnects, to this node or to another one, it gets
+//! exactly what it has not seen, or one `tidewater.gap` event that says what is missing and why.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | | the `memory:` source and sink, and [`http::Endpoint`], a `tower::Service` for axum and plain hyper |
+//! | `kafka` | `kafka://` |
+//! | `nats` | `nats://` and `jetstream://` |
+//! | `warp` | `tidewater::warp` |
+//! | `rocket` | `tidewater::rocket` |
+//! | `salvo` | `tidewater::salvo` |
+//! | `full` | all of them |
+//!
+//! This crate holds nothing of its own: it names what the features choose, and links it.
+
+#![cfg_attr(not(test), deny(unused_crate_dependencies))]
+
+pub use tidewater_core::{
+    Bounds, Capabilities, Cursor, CursorError, Deliveries, Delivery, Epoch, EpochTag, Error, ErrorKind, Gap,
+    GapReason, Header, Headers, MAX_OPAQUE_BYTES, Message, NewEpoch, Next, OpaqueId, Outgoing, PayloadMode,
+    Place, Plugin, Position, Receipt, Result, Retry, Sink, Source, SourceUrl, Start, Subscribed,
+    Subscription, TopicBounds, TopicCursor, TopicName, TopicTag, cursor, inventory, memory, payload, plugin,
+    sse,
+};
+pub use tidewater_hub::{
+    AllowedReplay, Channel, ChannelBuilder, EventStream, Hub, IntoSink, IntoSource, LagPolicy, LogBounds,
+    MapFailure, Published, Resume, Select, Status, UpstreamState,
+};
+
+pub use tidewater_core as core;
+pub use tidewater_http as http;
+pub use tidewater_hub as hub;
+#[cfg(feature = "kafka")]
+pub use tidewater_kafka as kafka;
+#[cfg(feature = "nats")]
+pub use tidewater_nats as nats;
+#[cfg(feature = "rocket")]
+pub use tidewater_rocket as rocket;
+#[cfg(feature = "salvo")]
+pub use tidewater_salvo as salvo;
+#[cfg(feature = "warp")]
+pub use tidewater_warp as warp;
+
+// A crate that nothing refers to is never linked, and its plugins would not be there.
+#[cfg(feature = "kafka")]
+extern crate tidewater_kafka as _;
+#[cfg(feature = "nats")]
+extern crate tidewater_nats as _;
+
+// What the error for an unknown scheme says when a feature would know it.
+inventory::submit! {
+    plugin::SchemeHint { scheme: "kafka", advice: "enable the feature \"kafka\" of the crate tidewater" }
+}
+inventory::submit! {
+    plugin::SchemeHint { scheme: "nats", advice: "enable the feature \"nats\" of the crate tidewater" }
+}
+inventory::submit! {
+    plugin::SchemeHint { scheme: "jetstream", advice: "enable the feature \"nats\" of the crate tidewater" }
+}
