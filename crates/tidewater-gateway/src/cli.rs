@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{cursor, decode, encode, plugins};
+use crate::commands::{cursor, decode, encode, plugins, serve, tail};
 
 /// Broker topics to browsers, as Server-Sent Events.
 ///
@@ -22,6 +22,8 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Serve(serve::Args),
+    Tail(tail::Args),
     Cursor(cursor::Args),
     Decode(decode::Args),
     Encode(encode::Args),

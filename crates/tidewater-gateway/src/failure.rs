@@ -2,7 +2,7 @@
 
 use std::{fmt, io, process::ExitCode};
 
-use tidewater_core::{Error, ErrorKind};
+use tidewater::{Error, ErrorKind};
 
 /// A command that did not do what it was asked.
 #[derive(Debug)]
@@ -33,6 +33,11 @@ impl Failure {
     /// What was given is wrong.
     pub(crate) fn usage(text: impl fmt::Display) -> Self {
         Self { kind: FailureKind::Usage, text: text.to_string() }
+    }
+
+    /// The address can't be listened on.
+    pub(crate) fn listen(text: impl fmt::Display) -> Self {
+        Self { kind: FailureKind::Listen, text: text.to_string() }
     }
 
     /// Standard output could not be written.

@@ -26,6 +26,9 @@ pub(crate) fn init(filter: Option<&str>, command: &Command) -> Result<(), Failur
 /// A server tells what it does; the other commands only what goes wrong.
 fn default(command: &Command) -> &'static str {
     match command {
+        // The frameworks narrate each request, and warp calls each page that goes an error; what matters of theirs
+        // comes back as an error.
+        Command::Serve(_) => "info,rocket=error,salvo_core=warn,warp::server=off",
         _ => "warn",
     }
 }

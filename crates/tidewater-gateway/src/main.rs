@@ -16,6 +16,7 @@ mod failure;
 mod log;
 mod output;
 mod serve;
+mod tail;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,8 @@ use crate::{
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = log::init(cli.log.as_deref(), &cli.command).and_then(|()| match cli.command {
+        Command::Serve(args) => commands::serve::run(args),
+        Command::Tail(args) => commands::tail::run(args),
         Command::Cursor(args) => cursor::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Encode(args) => encode::run(&args),

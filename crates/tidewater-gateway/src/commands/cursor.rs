@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tidewater_core::{Cursor, Next, TopicCursor, TopicTag};
+use tidewater::{Cursor, Next, TopicCursor, TopicTag};
 
 use crate::{failure::Failure, output::Output};
 
@@ -112,7 +112,7 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tidewater_core::EpochTag;
+    use tidewater::EpochTag;
 
     use super::*;
 

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use bytes::BytesMut;
 use serde::Serialize;
-use tidewater_core::sse::{DecodeError, Decoder, EventRef, Item, Limits};
+use tidewater::sse::{DecodeError, Decoder, EventRef, Item, Limits};
 
 use crate::{failure::Failure, output::Output};
 

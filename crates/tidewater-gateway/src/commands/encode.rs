@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use bytes::BytesMut;
 use serde::Deserialize;
-use tidewater_core::sse::{EventName, Frame};
+use tidewater::sse::{EventName, Frame};
 
 use crate::{failure::Failure, output::Output};
 

@@ -4,3 +4,5 @@ pub(crate) mod cursor;
 pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod plugins;
+pub(crate) mod serve;
+pub(crate) mod tail;

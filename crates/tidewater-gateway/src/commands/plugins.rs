@@ -1,7 +1,7 @@
 //! `tidewater plugins`: what this binary can read, write and serve with.
 
 use serde::Serialize;
-use tidewater_core::{Plugin, inventory, plugin, plugin::SchemeHint};
+use tidewater::{Plugin, inventory, plugin, plugin::SchemeHint};
 
 use crate::{failure::Failure, output::Output, serve::ServerKind};
 

@@ -1,5 +1,77 @@
 //! What `tidewater serve` is made of.
+//!
+//! ```text
+//! Config ─> Site (channels, page, health: what is answered) ─> hyper | warp | rocket | salvo (who answers)
+//! ```
+//!
+//! [`Site`] knows every route and is written once. The web servers differ in who carries the request to it: a channel's
+//! requests go through the adapter of that framework, as an application's would; everything else is a small answer that
+//! [`Site::plain`] makes.
 
+mod config;
+mod health;
+mod hyper;
 mod kind;
+mod listen;
+mod page;
+#[cfg(feature = "rocket")]
+mod rocket;
+mod routes;
+#[cfg(feature = "salvo")]
+mod salvo;
+mod shutdown;
+#[cfg(feature = "warp")]
+mod warp;
 
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+pub(crate) use config::Config;
 pub(crate) use kind::ServerKind;
+use routes::Site;
+use shutdown::Shutdown;
+
+use crate::{failure::Failure, output::Output};
+
+/// Serves until a signal ends it, then drains.
+pub(crate) fn run(config: Config) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::runtime(format_args!("no threads can be started: {error}")))?;
+    let done = runtime.block_on(serve(config));
+    // What still runs (a broker's client that says goodbye) is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    let address = listen::resolve(&config.listen).await?;
+    let site = Arc::new(Site::open(&config)?);
+    if !address.ip().is_loopback() {
+        eprintln!("{}", config.exposure(address));
+    }
+    let shutdown = Shutdown::new(site.hub().clone(), config.drain_timeout)?;
+    match config.server {
+        ServerKind::Hyper => hyper::serve(site, address, shutdown).await,
+        #[cfg(feature = "warp")]
+        ServerKind::Warp => warp::serve(site, address, shutdown).await,
+        #[cfg(feature = "rocket")]
+        ServerKind::Rocket => rocket::serve(site, address, shutdown).await,
+        #[cfg(feature = "salvo")]
+        ServerKind::Salvo => salvo::serve(site, address, shutdown).await,
+        #[allow(unreachable_patterns, reason = "with every server built in there is no other")]
+        other => Err(Failure::usage(format_args!("the web server {other} is not built in"))),
+    }
+}
+
+/// Says where it listens: for people, and for programs that gave port 0.
+fn announce(address: SocketAddr, server: ServerKind) {
+    tracing::info!(%address, %server, "serving");
+    let mut output = Output::new();
+    // Who started it may not read.
+    if let Err(error) =
+        output.line(format_args!("Serving on http://{address}/")).and_then(|()| output.flush())
+    {
+        tracing::debug!(%error, "nobody reads standard output");
+    }
+}

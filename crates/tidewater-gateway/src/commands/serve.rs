@@ -1,0 +1,117 @@
+//! `tidewater serve`: channels over HTTP.
+
+use std::{ffi::OsStr, num::NonZeroU64, time::Duration};
+
+use clap::builder::{StringValueParser, TypedValueParser};
+
+use crate::{
+    failure::Failure,
+    serve::{self, Config, ServerKind},
+};
+
+/// Serve channels over HTTP: events to browsers, and a page to watch them.
+///
+/// A channel reads one source and gives it to any number of clients; `tidewater plugins` lists the schemes of sources.
+///
+///   GET /channels/NAME   the events, as an EventSource reads them
+///   POST /channels/NAME  publishes the body, with ?key= and ?event=, where that is allowed
+///   GET /channels        the channels, as JSON
+///   GET /health/live     200 while the process runs
+///   GET /health/ready    200, with "degraded" where a broker is lost; 503 while it shuts down
+///   GET /                the page
+///
+/// Ctrl-C and SIGTERM drain: every stream ends between two events with a time to come back, then the process ends.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Where to listen. Port 0 takes a free one; the first line of standard output says which.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    listen: String,
+    /// The web server: hyper, warp, rocket or salvo, as far as they are built in.
+    #[arg(long, value_name = "SERVER", default_value_t = ServerKind::default())]
+    server: ServerKind,
+    /// A channel and its source. Repeat it for more. `memory:` alone is a log of the channel's own name.
+    #[arg(long = "channel", value_name = "NAME=SOURCE_URL", default_value = "demo=memory:", value_parser = ChannelParser)]
+    channels: Vec<(String, String)>,
+    /// Let clients publish to this channel. Those in `memory:` may be published to anyway.
+    #[arg(long = "allow-publish", value_name = "NAME")]
+    publish: Vec<String>,
+    /// Let pages of this origin read the channels, and publish where that is allowed.
+    #[arg(long = "cors-origin", value_name = "ORIGIN")]
+    origins: Vec<String>,
+    /// The most bytes that a published body may have.
+    #[arg(long, value_name = "BYTES", default_value = "1048576")]
+    max_body: NonZeroU64,
+    /// How long streams may take to end when it shuts down: seconds, or with a unit (500ms, 1m).
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    drain_timeout: Duration,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidewater serve
+      one channel in memory: open http://127.0.0.1:8080/, or
+      curl -N localhost:8080/channels/demo
+      curl -d hello localhost:8080/channels/demo
+  tidewater serve --channel orders=kafka://localhost:9092/orders
+  tidewater serve --channel a=nats://localhost:4222/a.* --channel b=jetstream://localhost:4222/STREAM
+  tidewater serve --channel orders=kafka://localhost:9092/orders --allow-publish orders
+  tidewater serve --listen 0.0.0.0:80 --server salvo --cors-origin https://app.example
+
+Whoever can reach the address can read every channel, and publish where that is allowed: put a proxy with
+authentication before an address beyond loopback.
+
+With rocket, connections wait in the queue that rocket opens (128 to 1024, by the system), not in one of 4096: rocket
+0.5 opens its own.
+
+Exit codes: 0 after a drain, 1 failed, 2 wrong command line, 3 the address can't be listened on.";
+
+/// Runs `tidewater serve`.
+pub(crate) fn run(args: Args) -> Result<(), Failure> {
+    let config = Config::new(
+        args.listen,
+        args.server,
+        args.channels,
+        &args.publish,
+        &args.origins,
+        usize::try_from(args.max_body.get()).unwrap_or(usize::MAX),
+        args.drain_timeout,
+    )?;
+    serve::run(config)
+}
+
+/// Splits `NAME=SOURCE_URL`.
+///
+/// A parser of its own, because clap would show a URL with its password in an error.
+#[derive(Clone)]
+struct ChannelParser;
+
+impl TypedValueParser for ChannelParser {
+    type Value = (String, String);
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        let text = StringValueParser::new().parse_ref(command, arg, value)?;
+        match text.split_once('=') {
+            Some((name, url)) if !name.is_empty() && !url.is_empty() && !name.contains(':') => {
+                Ok((name.to_owned(), url.to_owned()))
+            }
+            _ => Err(clap::Error::raw(
+                clap::error::ErrorKind::ValueValidation,
+                "--channel wants a name and the URL of a source: --channel orders=kafka://localhost:9092/orders\n",
+            )
+            .with_cmd(command)),
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    seconds.or_else(|| humantime::parse_duration(text).ok()).ok_or_else(|| {
+        "it is not a duration: write seconds, or a number with a unit such as 500ms, 10s, 1m".into()
+    })
+}

@@ -1,0 +1,38 @@
+//! Whether it lives, and whether it should get requests.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::{Map, Value, json};
+use tidewater::{Hub, UpstreamState};
+
+use super::routes::json_response;
+
+/// 200 while the process runs.
+pub(super) const LIVE: &str = "/health/live";
+/// Whether requests should come here.
+pub(super) const READY: &str = "/health/ready";
+
+/// 503 only while draining. (Before the configuration is loaded nothing listens.)
+///
+/// A lost broker is 200 with `degraded`: it is lost for every node, so with a 503 all of them would leave their load
+/// balancer at once, and each page that reconnects would meet its 503 and give up for good.
+pub(super) fn ready(hub: &Hub) -> Response<Bytes> {
+    let mut channels = Map::new();
+    let mut degraded = Vec::new();
+    for channel in hub.channels() {
+        let status = channel.status();
+        if status.upstream == UpstreamState::Degraded {
+            degraded.push(channel.name().to_owned());
+        }
+        let error = status.error.map(|error| error.to_string());
+        let told = json!({ "upstream": status.upstream.as_str(), "error": error, "clients": status.clients });
+        channels.insert(channel.name().to_owned(), told);
+    }
+    let (code, status) = match (hub.is_draining(), degraded.is_empty()) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        (false, false) => (StatusCode::OK, "degraded"),
+        (false, true) => (StatusCode::OK, "ready"),
+    };
+    let body = json!({ "status": status, "degraded": degraded, "channels": Value::Object(channels) });
+    json_response(code, &body)
+}

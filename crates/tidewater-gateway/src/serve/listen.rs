@@ -1,0 +1,70 @@
+//! The listening socket.
+
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+};
+
+use tokio::net::{TcpListener, TcpSocket};
+
+use crate::failure::Failure;
+
+/// How many connections may wait to be accepted. With tokio's own 128 (seen) a burst of reconnecting pages gets in at
+/// 130 a second; the system's own limit (`net.core.somaxconn`) applies as well.
+const BACKLOG: u32 = 4096;
+
+/// The address that this text names: numbers, or a name to look up.
+pub(super) async fn resolve(text: &str) -> Result<SocketAddr, Failure> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let wanted = text.to_owned();
+    let found = tokio::task::spawn_blocking(move || wanted.to_socket_addrs().map(|mut all| all.next())).await;
+    let why = match found {
+        Ok(Ok(Some(address))) => return Ok(address),
+        Ok(Ok(None)) => "it has no address".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    Err(Failure::usage(format_args!(
+        "--listen {text}: {why}. Write an address and a port, such as 127.0.0.1:8080, [::1]:8080 or localhost:8080"
+    )))
+}
+
+/// Listens with a queue that is long enough for a burst of reconnecting pages.
+pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // So that a restart need not wait for the old connections' last minute. (On Windows it means something else.)
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|error| refused(address, &error))
+}
+
+/// Why an address can't be listened on, and what to do.
+pub(super) fn refused(address: SocketAddr, error: &io::Error) -> Failure {
+    let port = address.port();
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "another program listens on port {port} (`ss -ltnp sport = :{port}` shows which): stop it, or take another \
+             port with --listen {}:PORT (0 takes a free one)",
+            bracketed(address)
+        ),
+        io::ErrorKind::PermissionDenied => format!(
+            "port {port} needs a privilege that this process has not got: take one from 1024 on, such as --listen {}:8080",
+            bracketed(address)
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: 127.0.0.1 is for this machine alone, 0.0.0.0 is every address it has".into()
+        }
+        _ => "choose another with --listen HOST:PORT".into(),
+    };
+    Failure::listen(format_args!("{address} can't be listened on: {error}. {advice}"))
+}
+
+fn bracketed(address: SocketAddr) -> String {
+    if address.is_ipv6() { format!("[{}]", address.ip()) } else { address.ip().to_string() }
+}

@@ -1,0 +1,110 @@
+//! rocket: each channel by its adapter's routes, the rest behind them.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use rocket::{
+    Data, Request, Response, Route,
+    config::{Config, Ident, LogLevel, Shutdown as RocketShutdown},
+    error::ErrorKind,
+    fairing::AdHoc,
+    http::{Header, Method, Status},
+    route::{Handler, Outcome},
+};
+
+use super::{
+    ServerKind, announce, listen,
+    routes::{CHANNELS, Site},
+    shutdown::Shutdown,
+};
+use crate::failure::Failure;
+
+/// rocket 0.5 takes no listener: it opens its own, so the length of its queue is not ours to choose.
+pub(super) async fn serve(site: Arc<Site>, address: SocketAddr, shutdown: Shutdown) -> Result<(), Failure> {
+    let config = Config {
+        address: address.ip(),
+        port: address.port(),
+        ident: Ident::none(),
+        // It would write to standard output.
+        log_level: LogLevel::Off,
+        // The signals are ours: it would cut streams before they are drained.
+        shutdown: RocketShutdown {
+            ctrlc: false,
+            #[cfg(unix)]
+            signals: Default::default(),
+            grace: 1,
+            mercy: 1,
+            ..RocketShutdown::default()
+        },
+        ..Config::release_default()
+    };
+    let mut rocket = rocket::custom(config).attach(AdHoc::on_liftoff("announce", |rocket| {
+        let (ip, port): (IpAddr, u16) = (rocket.config().address, rocket.config().port);
+        Box::pin(async move { announce((ip, port).into(), ServerKind::Rocket) })
+    }));
+    for served in site.channels() {
+        let path = format!("{CHANNELS}/{}", served.name());
+        rocket = rocket.mount(path, tidewater::rocket::routes(served.endpoint().clone()));
+    }
+    let rocket = rocket.mount("/", plain(&site)).ignite().await.map_err(|error| refused(address, &error))?;
+    let end = rocket.shutdown();
+    tokio::spawn(async move {
+        shutdown.drained().await;
+        end.notify();
+    });
+    rocket.launch().await.map(drop).map_err(|error| refused(address, &error))
+}
+
+/// An error of rocket panics when it is dropped unread.
+fn refused(address: SocketAddr, error: &rocket::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Bind(why) => {
+            let why = io::Error::new(why.kind(), why.to_string());
+            listen::refused(address, &why)
+        }
+        other => Failure::runtime(format_args!("rocket does not start: {other}")),
+    }
+}
+
+/// Everything but the channels, of every method.
+fn plain(site: &Arc<Site>) -> Vec<Route> {
+    let methods = [
+        Method::Get,
+        Method::Head,
+        Method::Post,
+        Method::Put,
+        Method::Patch,
+        Method::Delete,
+        Method::Options,
+        Method::Trace,
+        Method::Connect,
+    ];
+    methods.into_iter().map(|method| Route::ranked(100, method, "/<path..>", Plain(site.clone()))).collect()
+}
+
+#[derive(Clone)]
+struct Plain(Arc<Site>);
+
+#[rocket::async_trait]
+impl Handler for Plain {
+    async fn handle<'r>(&self, request: &'r Request<'_>, _: Data<'r>) -> Outcome<'r> {
+        let method = request.method().as_str().parse().unwrap_or_default();
+        let mut headers = http::HeaderMap::new();
+        // The only one that an answer depends on.
+        if let Some(origin) = request.headers().get_one("origin").and_then(|origin| origin.parse().ok()) {
+            headers.insert(http::header::ORIGIN, origin);
+        }
+        let (parts, body) = self.0.plain(&method, request.uri().path().as_str(), &headers).into_parts();
+        let mut response = Response::new();
+        response.set_status(Status::new(parts.status.as_u16()));
+        for (name, value) in &parts.headers {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            response.adjoin_header(Header::new(name.as_str().to_owned(), value));
+        }
+        response.set_sized_body(body.len(), io::Cursor::new(body));
+        Outcome::Success(response)
+    }
+}

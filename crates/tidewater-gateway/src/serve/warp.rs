@@ -1,0 +1,46 @@
+//! warp: each channel through its adapter's filter, the rest behind them.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+
+use http::{HeaderMap, Method};
+use tokio::time::timeout;
+use warp::{Filter, filters::path::FullPath};
+
+use super::{
+    ServerKind, announce, listen,
+    routes::Site,
+    shutdown::{LINGER, Shutdown},
+};
+use crate::failure::Failure;
+
+pub(super) async fn serve(site: Arc<Site>, address: SocketAddr, shutdown: Shutdown) -> Result<(), Failure> {
+    let listener = listen::bind(address)?;
+    announce(listener.local_addr().unwrap_or(address), ServerKind::Warp);
+    let server = warp::serve(routes(site)).incoming(listener).graceful(shutdown.clone().drained()).run();
+    tokio::select! {
+        () = server => {}
+        _ = async { shutdown.drained().await; timeout(LINGER, std::future::pending::<()>()).await } => {
+            tracing::warn!("connections that did not end are cut");
+        }
+    }
+    Ok(())
+}
+
+fn routes(site: Arc<Site>) -> impl Filter<Extract = impl warp::Reply, Error = Infallible> + Clone {
+    let plain = {
+        let site = site.clone();
+        warp::method().and(warp::path::full()).and(warp::header::headers_cloned()).map(
+            move |method: Method, path: FullPath, headers: HeaderMap| -> warp::reply::Response {
+                site.plain(&method, path.as_str(), &headers).map(Into::into)
+            },
+        )
+    };
+    let nothing = warp::any().and_then(|| async { Err::<warp::reply::Response, _>(warp::reject()) }).boxed();
+    let channels = site.channels().iter().fold(nothing, |others, served| {
+        let one = warp::path("channels")
+            .and(warp::path(served.name().to_owned()))
+            .and(tidewater::warp::sse(served.endpoint().clone()));
+        one.or(others).unify().boxed()
+    });
+    channels.or(plain).unify()
+}
