@@ -99,11 +99,12 @@ impl ClientContext for Events {
     fn log(&self, level: Level, facility: &str, message: &str) {
         let source = &self.0.name;
         match level {
+            // Said once, as an error: librdkafka writes these at every attempt.
+            _ if matches!(facility, "FAIL" | "ERROR") => tracing::debug!(source, facility, "{message}"),
             Level::Emerg | Level::Alert | Level::Critical | Level::Error => {
                 tracing::error!(source, facility, "{message}");
             }
             Level::Warning => tracing::warn!(source, facility, "{message}"),
-            // What is in FAIL lines comes as an error too, and is said once there.
             Level::Notice | Level::Info => tracing::debug!(source, facility, "{message}"),
             Level::Debug => {
                 if let Some((topic, id)) = moved(message) {

@@ -44,6 +44,9 @@ const ASK: Duration = Duration::from_secs(3);
 /// How often the positions at the ends of partitions are looked at.
 const PROGRESS: Duration = Duration::from_millis(100);
 
+/// How often positions outside of their logs are looked at.
+const RECOVER: Duration = Duration::from_millis(200);
+
 /// Reads for one stream.
 pub(crate) struct Reader {
     metadata: Arc<Metadata>,
@@ -62,6 +65,7 @@ pub(crate) struct Reader {
     progress_last: Instant,
     /// When bounds are read to assign anew, if a partition's position is outside of its log.
     recover_at: Option<Instant>,
+    recover_last: Instant,
 }
 
 /// What a poll brought.
@@ -127,6 +131,7 @@ impl Reader {
             progress_at: None,
             progress_last: now,
             recover_at: None,
+            recover_last: now,
         };
         reader.reopen()?;
         Ok(reader)
@@ -250,7 +255,7 @@ impl Reader {
     fn failed(&mut self, code: Code, fatal: bool) -> Flow {
         match code {
             Code::AutoOffsetReset | Code::LogTruncation => {
-                self.recover_at.get_or_insert_with(Instant::now);
+                self.recover_at.get_or_insert(self.recover_last + RECOVER);
             }
             // Of the group that is never joined; said once, by `Events`.
             Code::GroupAuthorizationFailed => {}
@@ -340,7 +345,8 @@ impl Reader {
 
     /// A position is outside of its log: tells what is missing, and assigns again from what is there. Blocks.
     fn recover(&mut self) -> Flow {
-        self.recover_at = Some(Instant::now() + CHECK_SOON);
+        self.recover_last = Instant::now();
+        self.recover_at = Some(self.recover_last + CHECK_SOON);
         if self.check()? || self.topics.iter().any(|topic| topic.gone) {
             return Ok(());
         }

@@ -4,7 +4,9 @@ use std::{fmt, sync::Arc, thread};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
-use tidewater_core::{Bounds, Capabilities, Deliveries, Result, Source, Subscribed, Subscription};
+use tidewater_core::{
+    Bounds, Capabilities, Deliveries, Error, Result, Retry, Source, Subscribed, Subscription,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -79,14 +81,44 @@ impl fmt::Debug for KafkaSource {
     }
 }
 
+/// What comes after the last batch of a reader that died: a stream never ends without a word.
+fn died() -> Error {
+    error::thread("the thread that reads for this stream has died").with_retry(Retry::Later)
+}
+
 fn flatten(batches: mpsc::Receiver<Batch>) -> Deliveries {
-    stream::unfold((batches, Vec::new().into_iter()), async |(mut batches, mut batch)| {
+    let (batch, over) = (Batch::new().into_iter(), false);
+    stream::unfold((batches, batch, over), async |(mut batches, mut batch, mut over)| {
         loop {
             if let Some(delivery) = batch.next() {
-                return Some((delivery, (batches, batch)));
+                over |= delivery.is_err();
+                return Some((delivery, (batches, batch, over)));
             }
-            batch = batches.recv().await?.into_iter();
+            batch = match batches.recv().await {
+                Some(batch) => batch.into_iter(),
+                None if over => return None,
+                None => vec![Err(died())].into_iter(),
+            };
         }
     })
     .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_dies_is_an_error_and_one_that_ends_is_not_another() {
+        for (batches, errors) in [(vec![], 1), (vec![vec![Err(died())]], 1)] {
+            let (out, stream) = mpsc::channel(1);
+            for batch in batches {
+                out.send(batch).await.unwrap();
+            }
+            drop(out);
+            let all: Vec<_> = flatten(stream).collect().await;
+            assert_eq!(all.iter().filter(|delivery| delivery.is_err()).count(), errors);
+            assert_eq!(all.len(), errors);
+        }
+    }
 }
