@@ -112,3 +112,15 @@ pub(crate) fn json(status: http::StatusCode, value: &serde_json::Value) -> Respo
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frameworks_get_what_they_ask_of_a_body() {
+        fn all<T: Send + Sync + Unpin + 'static>() {}
+        all::<Body>();
+        all::<EventBody>();
+    }
+}

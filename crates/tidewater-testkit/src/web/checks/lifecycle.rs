@@ -22,7 +22,7 @@ use crate::web::{
 pub async fn a_client_that_goes_is_noticed(server: &dyn Server) -> Checked {
     let (heartbeat, budget) = match server.notices() {
         Notices::AtOnce => (Duration::from_secs(60), Duration::from_millis(100)),
-        // A heartbeat is spread by up to a half.
+        // Half a heartbeat more, for the machine.
         Notices::AtTheNextWrite => (Duration::from_millis(400), Duration::from_millis(600)),
     };
     let site = Site::start_with(server, |channel| channel.heartbeat(heartbeat), |endpoint| endpoint).await?;
