@@ -89,7 +89,8 @@ pub async fn recover(rejection: warp::Rejection) -> Result<Response, warp::Rejec
 
 /// For warp's `graceful`: waits for the signal, ends every stream with a time to come back, then lets the server go.
 ///
-/// warp alone would wait for open streams for ever.
+/// warp alone would wait for open streams for ever. It still does for a client that takes no bytes, the last ones
+/// included: bound the server's `run()` by a timeout of your own.
 pub fn graceful<S>(hub: &Hub, signal: S) -> impl Future<Output = ()> + Send + use<S>
 where
     S: Future<Output = ()> + Send + 'static,

@@ -92,6 +92,16 @@ impl Site {
         self.log.publish(Message::new("site", data.into()));
     }
 
+    /// Waits until so many events have come through the channel: who starts at the latest starts behind them.
+    pub(super) async fn through(&self, events: usize) -> Result<(), Failure> {
+        let through = async {
+            while self.channel.status().log_events < events {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        super::soon("the events to come through the channel", through).await
+    }
+
     /// Waits until the channel has so many clients.
     pub(super) async fn clients(&self, count: usize) -> Result<(), Failure> {
         let deadline = tokio::time::Instant::now() + SOON;

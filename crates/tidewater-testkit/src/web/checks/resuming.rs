@@ -46,6 +46,7 @@ async fn data(request: Request, count: usize) -> Result<Vec<String>, Failure> {
 pub async fn i3_ids_that_cannot_be_served_are_gaps_never_errors(server: &dyn Server) -> Checked {
     let site = Site::start(server).await?;
     site.write("0");
+    site.through(1).await?;
     let mut ahead = site.channel.cursor().await?;
     let topic = ahead.topics().first().cloned().ok_or_else(|| Failure::new("a cursor without a topic"))?;
     ahead.raise(topic.tag, topic.epoch, 0, 1_000_000_000);
@@ -66,7 +67,7 @@ pub async fn i3_ids_that_cannot_be_served_are_gaps_never_errors(server: &dyn Ser
         for (id, reason) in &hostile {
             let shown = String::from_utf8_lossy(&id[..id.len().min(40)]);
             let what = format!("{path}, Last-Event-ID: {shown}");
-            let mut events = first_block_or_gap(site.get(path).header("last-event-id", id)).await?;
+            let mut events = site.get(path).header("last-event-id", id).send().await?.events()?;
             expect_gap(&events.seen().await?, reason, &what)?;
             written += 1;
             site.write(written.to_string());
@@ -75,16 +76,11 @@ pub async fn i3_ids_that_cannot_be_served_are_gaps_never_errors(server: &dyn Ser
         }
         for id in ["17", "%00", "%ff%fe", "%C3%A9"] {
             let what = format!("{path}?last_event_id={id}");
-            let mut events = first_block_or_gap(site.get(&what)).await?;
+            let mut events = site.get(&what).send().await?.events()?;
             expect_gap(&events.seen().await?, "unreadable", &what)?;
         }
     }
     Ok(())
-}
-
-/// A stream with an id that can't be served: a status would make a browser give up for good.
-async fn first_block_or_gap(request: Request) -> Result<crate::web::client::Events, Failure> {
-    request.send().await?.events()
 }
 
 fn expect_gap(event: &Event, reason: &str, what: &str) -> Checked {
@@ -118,6 +114,7 @@ pub async fn since_sets_the_start(server: &dyn Server) -> Checked {
             "it doesn't say {word}: {error}"
         );
     }
+    site.through(2).await?;
     let mut latest = site.open("/closed?since=latest").await?;
     site.write("2");
     let event = latest.seen().await?;
