@@ -150,27 +150,28 @@ impl Topic {
     pub async fn produce_record(&self, partition: u32, record: &Record) -> Result<()> {
         let mut kcat = self.kcat("-P");
         kcat.args(["-p", &partition.to_string(), "-X", "message.max.bytes=4194304", "-X", "acks=all"]);
-        if let Some(key) = record.key {
-            kcat.args(["-k", key]);
-        }
         for (name, value) in &record.headers {
             kcat.args(["-H", &format!("{name}={value}")]);
         }
         match record.payload.as_deref() {
-            // kcat takes no empty file, but an empty line of its standard input.
+            // kcat takes no empty file and no empty line, but a key with nothing behind it.
             None | Some([]) => {
                 if record.payload.is_none() {
                     kcat.arg("-Z");
                 }
+                kcat.args(["-K", "\\x01"]);
                 let mut child = kcat.stdin(Stdio::piped()).spawn().context("cannot run kcat")?;
                 let mut stdin = child.stdin.take().context("no standard input")?;
-                stdin.write_all(b"\n").await?;
+                stdin.write_all(format!("{}\x01\n", record.key.unwrap_or_default()).as_bytes()).await?;
                 drop(stdin);
                 finish(child).await
             }
             Some(payload) => {
                 let file = tempfile::NamedTempFile::new()?;
                 std::fs::write(file.path(), payload)?;
+                if let Some(key) = record.key {
+                    kcat.args(["-k", key]);
+                }
                 let child = kcat.arg(file.path()).stdin(Stdio::null()).spawn().context("cannot run kcat")?;
                 finish(child).await
             }
