@@ -3,10 +3,12 @@
 //! | to test … | see | feature |
 //! |---|---|---|
 //! | a source | [`source`] | |
+//! | against a broker that is killed and restarted | [`broker`] | |
 //! | a web adapter | `web` | `web` |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod broker;
 pub mod source;
 #[cfg(feature = "web")]
 pub mod web;

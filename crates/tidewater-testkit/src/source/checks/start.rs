@@ -11,8 +11,8 @@ use super::super::{
 
 pub(super) async fn idle(context: &mut Context) -> Result<(), Failure> {
     for subscription in [Subscription::latest(), Subscription::earliest()] {
-        let follower = context.open(subscription).await?;
         let bounds = context.bounds().await?;
+        let follower = context.open(subscription).await?;
         same("the start", &follower.start, &end(&bounds))?;
         let numbers = follower.start.topic(bounds.tag).map_or(0, |topic| topic.offsets().len());
         same("numbers in the start", &numbers, &(context.partitions() as usize))?;
@@ -22,8 +22,9 @@ pub(super) async fn idle(context: &mut Context) -> Result<(), Failure> {
 
 pub(super) async fn latest(context: &mut Context) -> Result<(), Failure> {
     context.publish(5).await?;
+    let bounds = context.bounds().await?;
     let mut follower = context.open(Subscription::latest()).await?;
-    same("the start", &follower.start, &end(&context.bounds().await?))?;
+    same("the start", &follower.start, &end(&bounds))?;
     context.publish(5).await?;
     context.read_all(&mut follower, 5).await
 }

@@ -1,0 +1,130 @@
+//! Messages of NATS and messages of ours.
+
+use std::time::SystemTime;
+
+use async_nats::{HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+use tidewater_core::{Error, ErrorKind, Headers, Message, Position, Result, TopicName, TopicTag};
+
+/// The header that a message's key stands in: NATS has none of its own, and no convention for it.
+pub const KEY_HEADER: &str = "tidewater-key";
+
+/// Says which stream a publisher expected: an address, not a part of the message.
+pub(crate) const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
+
+/// What the server may be told to check before it takes a message. What was checked of the original means nothing
+/// where a copy of it goes.
+const EXPECTATIONS: &str = "Nats-Expected-";
+
+/// A message as it came.
+pub(crate) fn received(
+    message: async_nats::Message,
+    tag: TopicTag,
+    offset: u64,
+    timestamp: Option<SystemTime>,
+) -> Message {
+    let (key, headers) = message.headers.map(taken_apart).unwrap_or_default();
+    Message {
+        topic: TopicName::new(&message.subject),
+        tag,
+        partition: 0,
+        position: Position::Offset(offset),
+        key,
+        headers,
+        // Absent payloads are something that NATS hasn't got: an empty one is empty.
+        payload: Some(message.payload),
+        timestamp,
+    }
+}
+
+/// The headers as the client has them. The client doesn't keep the order of names, so they are sorted.
+fn taken_apart(map: HeaderMap) -> (Option<Bytes>, Headers) {
+    let bytes = |value: &HeaderValue| Bytes::copy_from_slice(value.as_str().as_bytes());
+    let key = map.get_last(KEY_HEADER).map(bytes);
+    let mut all: Vec<_> = map
+        .iter()
+        .map(|(name, values)| (AsRef::<str>::as_ref(name), values))
+        .filter(|(name, _)| ![KEY_HEADER, EXPECTED_STREAM].contains(name))
+        .collect();
+    all.sort_unstable_by_key(|(name, _)| *name);
+    let headers =
+        all.into_iter().flat_map(|(name, values)| values.iter().map(move |value| (name, bytes(value))));
+    (key, headers.collect())
+}
+
+/// The headers of a message to publish.
+///
+/// # Errors
+/// [`ErrorKind::Rejected`] for what the format of NATS can't carry.
+pub(crate) fn headers_of(message: &Message) -> Result<Option<HeaderMap>> {
+    let mut map = HeaderMap::new();
+    for header in &message.headers {
+        if !header.name.starts_with(EXPECTATIONS) {
+            map.append(name(&header.name)?, value(&header.name, &header.value)?);
+        }
+    }
+    if let Some(key) = &message.key {
+        map.insert(name(KEY_HEADER)?, value("the key", key)?);
+    }
+    Ok((!map.is_empty()).then_some(map))
+}
+
+fn name(name: &str) -> Result<HeaderName> {
+    // The client lets an empty one through.
+    let parsed = Some(name).filter(|name| !name.is_empty()).and_then(|name| name.parse().ok());
+    parsed.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Rejected,
+            format!("a header named {name:?}: NATS takes visible ASCII without a colon"),
+        )
+    })
+}
+
+fn value(of: &str, value: &Bytes) -> Result<HeaderValue> {
+    let text = std::str::from_utf8(value).ok().filter(|text| text.trim() == *text);
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Rejected,
+            format!("{of}: NATS carries UTF-8 text without line breaks, with no white space around it"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(name: &'static str, value: &'static [u8]) -> Message {
+        Message::new("", "").with_headers([(name, value)].into_iter().collect())
+    }
+
+    #[test]
+    fn what_nats_cannot_carry_is_refused() {
+        for (name, value) in [
+            ("a b", &b"x"[..]),
+            ("a:b", b"x"),
+            ("", b"x"),
+            ("a", b"x\r\nforged: y"),
+            ("a", b"\xff"),
+            ("a", b" x"),
+        ] {
+            let refused = headers_of(&message(name, value)).err().map(|error| error.kind());
+            assert_eq!(refused, Some(ErrorKind::Rejected), "{name:?}: {value:?}");
+        }
+        let key = Message::new("", "").with_key(&b"\n"[..]);
+        assert!(headers_of(&key).unwrap_err().to_string().contains("the key"));
+    }
+
+    #[test]
+    fn keys_come_back_as_keys() {
+        let message = message("x", b"1").with_key("k");
+        let (key, headers) = taken_apart(headers_of(&message).unwrap().unwrap());
+        assert_eq!((key, headers), (Some("k".into()), message.headers));
+        assert!(headers_of(&Message::new("", "")).unwrap().is_none());
+    }
+
+    #[test]
+    fn expectations_of_the_original_are_left_out_of_a_copy() {
+        assert!(headers_of(&message("Nats-Expected-Last-Sequence", b"7")).unwrap().is_none());
+    }
+}

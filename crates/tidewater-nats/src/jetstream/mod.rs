@@ -1,0 +1,10 @@
+//! JetStream: streams that the server keeps.
+
+mod pull;
+mod reader;
+mod sink;
+mod source;
+mod start;
+mod stream;
+
+pub use self::{sink::JetStreamSink, source::JetStreamSource};

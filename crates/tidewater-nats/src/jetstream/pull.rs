@@ -1,0 +1,225 @@
+//! One consumer at the server, and the pull request that it is answering.
+
+use std::time::{Duration, SystemTime};
+
+use async_nats::{
+    StatusCode, Subject, Subscriber,
+    jetstream::{
+        self,
+        consumer::{Consumer, DeliverPolicy, pull},
+    },
+};
+use futures_util::{FutureExt as _, StreamExt as _};
+use tidewater_core::Result;
+use tokio::time::{Instant, timeout};
+
+use super::stream::StreamRef;
+use crate::error;
+
+/// The most messages of one request.
+const BATCH: usize = 1024;
+
+/// How long the server keeps a request that nothing answers. When it ends, we look at the stream: so this is how late
+/// progress is told and a recreated stream is noticed that said nothing.
+const EXPIRES: Duration = Duration::from_secs(2);
+
+/// How often the server shows that it has the request; it refuses more than half of [`EXPIRES`].
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How long there may be no request between two, for [`Puller::waiting`].
+const RENEWAL: Duration = Duration::from_millis(500);
+
+/// How long the server may be silent: two heartbeats, and some time for the way.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// A consumer with its inbox. Dropping it removes the consumer, in the background.
+pub(super) struct Puller {
+    context: jetstream::Context,
+    consumer: Consumer<pull::Config>,
+    inbox: Subject,
+    messages: Subscriber,
+    request: Option<Request>,
+    /// When the last request ended although more could have come.
+    ended: Option<Instant>,
+    /// The consumer's own count of what it has sent us.
+    received: u64,
+    bytes: usize,
+}
+
+/// A request that the server is answering.
+struct Request {
+    made: Instant,
+    left: usize,
+    answered: bool,
+}
+
+/// What came.
+pub(super) enum Pulled {
+    /// Messages, with no hole in the consumer's own count.
+    Messages(Vec<Received>),
+    /// The request ended with nothing to show for it.
+    Nothing,
+    /// The request ended.
+    Done,
+    /// The consumer, or something that it sent, is lost. Why.
+    Lost(String),
+}
+
+/// A message with what JetStream says of it.
+pub(super) struct Received {
+    pub(super) message: async_nats::Message,
+    pub(super) sequence: u64,
+    pub(super) published: SystemTime,
+    /// How many more the consumer had to send then.
+    pub(super) pending: u64,
+}
+
+impl Puller {
+    /// Makes a consumer that starts at a sequence.
+    pub(super) async fn open(stream: &StreamRef, start_sequence: u64, bytes: usize) -> Result<Self> {
+        let servers = stream.connection.servers.to_string();
+        let context = stream.connection.jetstream().await?;
+        let client = context.client();
+        let inbox = Subject::from(client.new_inbox());
+        let messages =
+            client.subscribe(inbox.clone()).await.map_err(|error| error::request(&servers, error))?;
+        let consumer = stream.consumer(DeliverPolicy::ByStartSequence { start_sequence }).await?;
+        // The largest message has to fit, or the server never sends it: with subject, reply and what else it counts.
+        let bytes = bytes.max(client.max_payload() + (64 << 10));
+        Ok(Self { context, consumer, inbox, messages, request: None, ended: None, received: 0, bytes })
+    }
+
+    /// Waits for what comes next, and takes along what else is there.
+    ///
+    /// Cancel safe, but for a request to the server that may be made in vain.
+    pub(super) async fn next(&mut self) -> Pulled {
+        if let Err(lost) = self.request().await {
+            return Pulled::Lost(lost);
+        }
+        let first = match timeout(SILENCE, self.messages.next()).await {
+            Err(_) => return Pulled::Lost("it sends no heartbeats".into()),
+            Ok(None) => return Pulled::Lost("the connection is closed".into()),
+            Ok(Some(first)) => first,
+        };
+        let mut received = Vec::new();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            // What ends the request is dealt with when it comes first: what came before it is delivered first.
+            match self.take(message) {
+                Taken::Message(message) => received.push(message),
+                Taken::Nothing => {}
+                Taken::End(end) => {
+                    let end = if received.is_empty() { end } else { Pulled::Messages(received) };
+                    return end;
+                }
+                // What came before the hole will come again, from another consumer.
+                Taken::Lost(lost) => return Pulled::Lost(lost),
+            }
+            next = if received.len() < BATCH { self.messages.next().now_or_never().flatten() } else { None };
+        }
+        if received.is_empty() { Pulled::Done } else { Pulled::Messages(received) }
+    }
+
+    /// Whether the server can send at any time: a request waits there, or is only just being renewed.
+    pub(super) fn waiting(&self) -> bool {
+        match &self.request {
+            Some(request) => request.made.elapsed() < EXPIRES + RENEWAL,
+            None => self.ended.is_some_and(|ended| ended.elapsed() < RENEWAL),
+        }
+    }
+
+    /// Whether everything that the consumer has sent has come, and nothing more is there for it; `None` if it sent
+    /// something that hasn't come.
+    pub(super) async fn caught_up(&self) -> Result<Option<bool>, String> {
+        let info = self.consumer.get_info().await.map_err(|error| error.to_string())?;
+        Ok((info.delivered.consumer_sequence == self.received).then_some(info.num_pending == 0))
+    }
+
+    async fn request(&mut self) -> Result<(), String> {
+        if self.request.is_some() {
+            return Ok(());
+        }
+        let batch = pull::BatchConfig {
+            batch: BATCH,
+            expires: Some(EXPIRES),
+            max_bytes: self.bytes,
+            idle_heartbeat: HEARTBEAT,
+            ..Default::default()
+        };
+        self.consumer.request_batch(batch, self.inbox.clone()).await.map_err(|error| error.to_string())?;
+        self.request = Some(Request { made: Instant::now(), left: BATCH, answered: false });
+        Ok(())
+    }
+
+    fn take(&mut self, message: async_nats::Message) -> Taken {
+        let text = message.description.as_deref().unwrap_or_default();
+        match message.status {
+            None | Some(StatusCode::OK) => self.message(message),
+            Some(StatusCode::IDLE_HEARTBEAT) => Taken::Nothing,
+            Some(StatusCode::TIMEOUT | StatusCode::NOT_FOUND) => self.ended(),
+            Some(StatusCode::REQUEST_TERMINATED) if text == "Batch Completed" => self.ended(),
+            Some(StatusCode::REQUEST_TERMINATED) if text.starts_with("Message Size Exceeds MaxBytes") => {
+                // Also how a request ends whose bytes are used up: too small is it only if it let nothing in.
+                if self.request.as_ref().is_some_and(|request| !request.answered) {
+                    self.bytes = self.bytes.saturating_mul(2);
+                }
+                (self.request, self.ended) = (None, None);
+                Taken::End(Pulled::Done)
+            }
+            Some(status) => Taken::Lost(format!("{status} {text}")),
+        }
+    }
+
+    fn message(&mut self, message: async_nats::Message) -> Taken {
+        let message = jetstream::Message { message, context: self.context.clone() };
+        let info = match message.info() {
+            Ok(info) => info,
+            Err(error) => return Taken::Lost(format!("a message that doesn't say what it is: {error}")),
+        };
+        if info.consumer_sequence != self.received + 1 {
+            return Taken::Lost(format!(
+                "message {} of the consumer came after {}",
+                info.consumer_sequence, self.received
+            ));
+        }
+        self.received += 1;
+        let (sequence, pending) = (info.stream_sequence, info.pending);
+        let published = SystemTime::from(info.published);
+        if let Some(request) = &mut self.request {
+            request.answered = true;
+            request.left -= 1;
+        }
+        if self.request.as_ref().is_some_and(|request| request.left == 0) {
+            (self.request, self.ended) = (None, None);
+        }
+        Taken::Message(Received { message: message.message, sequence, published, pending })
+    }
+
+    fn ended(&mut self) -> Taken {
+        let request = self.request.take();
+        self.ended = request.as_ref().map(|request| Instant::now().min(request.made + EXPIRES));
+        let answered = request.is_some_and(|request| request.answered);
+        Taken::End(if answered { Pulled::Done } else { Pulled::Nothing })
+    }
+}
+
+enum Taken {
+    Message(Received),
+    Nothing,
+    End(Pulled),
+    Lost(String),
+}
+
+impl Drop for Puller {
+    fn drop(&mut self) {
+        // Without a runtime the server's own threshold does it.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let info = self.consumer.cached_info();
+            let (context, name, stream) = (self.context.clone(), info.name.clone(), info.stream_name.clone());
+            runtime.spawn(async move {
+                // It may be gone, or the server: either way nothing is left to do.
+                context.delete_consumer_from_stream(name, stream).await.ok();
+            });
+        }
+    }
+}

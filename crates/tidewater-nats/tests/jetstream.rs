@@ -1,0 +1,208 @@
+//! What JetStream streams do to a reader, and it has to tell.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy};
+use futures_util::StreamExt as _;
+use tidewater_core::{Delivery, ErrorKind, GapReason, Retry, Subscription};
+
+use crate::common::{TestStream, next, next_text, open, url};
+
+/// Reads on to the next delivery that is not progress.
+async fn told(deliveries: &mut tidewater_core::Deliveries) -> Delivery {
+    loop {
+        match next(deliveries).await.unwrap() {
+            Delivery::Progress(_) => {}
+            other => return other,
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs NATS: run cargo xtask test"]
+async fn what_is_purged_before_it_was_read_is_a_gap_and_what_is_kept_is_not() {
+    let stream = TestStream::new(&url(), |_| {}).await;
+    for n in 1..=90 {
+        // Larger than what is asked for at once, so that most of it is still at the server when it is purged.
+        stream.say("in.x", format!("{n:02}{}", ".".repeat(200 << 10))).await;
+    }
+    let source = open(&format!("{}?read_ahead=1", stream.url()));
+    let mut subscribed = source.subscribe(Subscription::earliest()).await.unwrap();
+    assert!(next_text(&mut subscribed.deliveries).await.starts_with("01"));
+    stream.stream().await.purge().sequence(86).await.unwrap();
+
+    let mut seen = vec![1];
+    let gap = loop {
+        match told(&mut subscribed.deliveries).await {
+            Delivery::Message(message) => seen.push(message.position.offset().unwrap()),
+            Delivery::Gap(gap) => break gap,
+            other => panic!("{other:?}"),
+        }
+    };
+    let missing = gap.missing.clone().unwrap();
+    assert_eq!((missing.start, missing.end, gap.reason), (seen.len() as u64 + 1, 86, GapReason::Retention));
+    assert!(seen.len() < 60, "nearly everything was read ahead: {seen:?}");
+    for n in 86..=90 {
+        assert!(next_text(&mut subscribed.deliveries).await.starts_with(&n.to_string()));
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs NATS: run cargo xtask test"]
+async fn a_purge_that_nothing_follows_is_told() {
+    let stream = TestStream::new(&url(), |_| {}).await.filtered();
+    stream.say("in.x", "1").await;
+    let mut subscribed = stream.open().subscribe(Subscription::earliest()).await.unwrap();
+    assert_eq!(next_text(&mut subscribed.deliveries).await, "1");
+    // Behind the reader, and of other subjects: nothing of ours is removed, so nothing is told but progress.
+    stream.say("other", "x").await;
+    stream.stream().await.purge().await.unwrap();
+    stream.say("in.x", "2").await;
+    assert_eq!(next_text(&mut subscribed.deliveries).await, "2");
+}
+
+#[tokio::test]
+#[ignore = "needs NATS: run cargo xtask test"]
+async fn deletes_inside_the_stream_are_no_gaps() {
+    let stream = TestStream::new(&url(), |config| config.max_messages_per_subject = 1).await;
+    for n in 0..10 {
+        stream.say("in.same", format!("same {n}")).await;
+        stream.say(&format!("in.{n}"), format!("other {n}")).await;
+    }
+    let mut subscribed = stream.open().subscribe(Subscription::earliest()).await.unwrap();
+    for n in 0..9 {
+        assert_eq!(next_text(&mut subscribed.deliveries).await, format!("other {n}"));
+    }
+    assert_eq!(next_text(&mut subscribed.deliveries).await, "same 9");
+    assert_eq!(next_text(&mut subscribed.deliveries).await, "other 9");
+}
+
+/// A filter on a quiet subject of a stream that others fill and retention empties: nothing of ours is ever removed.
+#[tokio::test]
+#[ignore = "needs NATS: run cargo xtask test"]
+async fn a_quiet_filter_on_a_stream_that_rolls_sees_progress_and_no_gaps() {
+    let stream = TestStream::new(&url(), |config| {
+        config.max_messages = 5;
+        config.discard = DiscardPolicy::Old;
+    })
+    .await
+    .filtered();
+    stream.say("in.x", "0").await;
+    let mut subscribed = stream.open().subscribe(Subscription::earliest()).await.unwrap();
+    assert_eq!(next_text(&mut subscribed.deliveries).await, "0");
+    for round in 1..=3 {
+        let mut last = 0;
+        for _ in 0..20 {
+            last = stream.say("other", "x").await;
+        }
+        // Progress comes by itself, past everything that has been removed.
+        loop {
+            match next(&mut subscribed.deliveries).await.unwrap() {
+                Delivery::Progress(cursor) if cursor.topics()[0].offset(0) > last => break,
+                Delivery::Progress(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        // A message behind removed ones comes while the reader waits.
+        for _ in 0..20 {
+            stream.say("other", "x").await;
+        }
+        stream.say("in.x", round.to_string()).await;
+        assert_eq!(next_text(&mut subscribed.deliveries).await, round.to_string());
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs NATS: run cargo xtask test"]
+async fn a_stream_that_is_deleted_is_looked_for_and_then_the_source_says_so() {
+    let stream = TestStream::new(&url(), |_| {}).await;
+    let source = stream.open();
+    let mut subscribed = source.subscribe(Subscription::latest()).await.unwrap();
+    let began = Instant::now();
+    stream.context.delete_stream(&stream.name).await.unwrap();
+    let error = next(&mut subscribed.deliveries).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::NotFound, Retry::Later), "{error}");
+    assert!(error.to_string().contains(&stream.name), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(subscribed.deliveries.next().await.is_none(), "an error ends the stream");
+
+    let error = source.subscribe(Subscription::latest()).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::NotFound, Retry::Later));
+    // And it is found once it is there.
+    stream.context.create_stream(stream.config.clone()).await.unwrap();
+    assert!(source.subscribe(Subscription::latest()).await.is_ok());
+}
+
+#[tokio::test]
+#[ignore = "needs NATS: run cargo xtask test"]
+async fn streams_that_give_a_message_away_once_are_refused_with_the_reason() {
+    for (retention, what) in
+        [(RetentionPolicy::WorkQueue, "work queue"), (RetentionPolicy::Interest, "interest retention")]
+    {
+        let stream = TestStream::new(&url(), |config| config.retention = retention).await;
+        for error in [
+            stream.open().subscribe(Subscription::latest()).await.unwrap_err(),
+            stream.open().bounds().await.unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.to_string().contains(what) && error.to_string().contains("mirror"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs NATS: run cargo xtask test"]
+async fn a_reader_that_rests_longer_than_a_request_lives_misses_nothing() {
+    let stream = TestStream::new(&url(), |_| {}).await.filtered();
+    let mut subscribed = stream.open().subscribe(Subscription::latest()).await.unwrap();
+    stream.say("in.x", "0").await;
+    assert_eq!(next_text(&mut subscribed.deliveries).await, "0");
+    // The request ends at the server meanwhile, with some of these answered and some not.
+    for n in 1..=3 {
+        stream.say("in.x", n.to_string()).await;
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+    }
+    for n in 1..=3 {
+        assert_eq!(next_text(&mut subscribed.deliveries).await, n.to_string());
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs NATS: run cargo xtask test"]
+async fn a_consumer_that_is_taken_away_is_made_again_where_it_was() {
+    let stream = TestStream::new(&url(), |_| {}).await;
+    let mut subscribed = stream.open().subscribe(Subscription::earliest()).await.unwrap();
+    for n in 0..3 {
+        stream.say("in.x", format!("before {n}")).await;
+        assert_eq!(next_text(&mut subscribed.deliveries).await, format!("before {n}"));
+        let names: Vec<_> = stream.stream().await.consumer_names().collect().await;
+        for name in names {
+            stream.stream().await.delete_consumer(&name.unwrap()).await.unwrap();
+        }
+        stream.say("in.x", format!("after {n}")).await;
+        assert_eq!(next_text(&mut subscribed.deliveries).await, format!("after {n}"));
+    }
+}
+
+/// Everything at the server goes when its reader goes.
+#[tokio::test]
+#[ignore = "needs NATS: run cargo xtask test"]
+async fn dropping_the_stream_removes_the_consumer() {
+    let stream = TestStream::new(&url(), |_| {}).await;
+    let source = stream.open();
+    let mut subscribed = source.subscribe(Subscription::latest()).await.unwrap();
+    stream.say("in.x", "1").await;
+    assert_eq!(next_text(&mut subscribed.deliveries).await, "1");
+    let consumers = async || stream.stream().await.cached_info().state.consumer_count;
+    assert_eq!(consumers().await, 1);
+    drop(subscribed);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while consumers().await > 0 {
+        assert!(Instant::now() < deadline, "it is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
