@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tidewater_core::{Cursor, Epoch, TopicTag};
 use tidewater_tests::{
-    Broker, Event, Feed, Gateway, NatsServer, SseClient, eventually, free_port, http, kafka, nats,
+    Broker, Feed, Gateway, NatsServer, SseClient, eventually, free_port, http, kafka, nats,
 };
 use tokio::net::TcpListener;
 
@@ -366,13 +366,18 @@ async fn sigterm_drains_open_streams() -> Result<()> {
             clients.push(client);
         }
         http::post(gateway.address(), PATH, b"the last").await?;
+        for client in &mut clients {
+            let event = client.expect_shown().await.context(server)?;
+            ensure!(event.data == "the last", "{server}: {event:?}");
+        }
         gateway.terminate()?;
         let mut retries = Vec::new();
         for client in &mut clients {
             let events = client.expect_end().await.context(server)?;
-            let shown: Vec<&Event> =
-                events.iter().filter(|event| event.event_type != "tidewater.cursor").collect();
-            ensure!(matches!(shown[..], [event] if event.data == "the last"), "{server}: {events:?}");
+            ensure!(
+                events.iter().all(|event| event.event_type == "tidewater.cursor"),
+                "{server}: {events:?}"
+            );
             retries.push(client.retry().context("no retry")?);
         }
         let status = gateway.wait().await?;
