@@ -80,4 +80,4 @@ fn plugins_lists_what_is_linked() {
     }
 }
 
-const COMMANDS: [&str; 4] = ["cursor", "decode", "encode", "plugins"];
+const COMMANDS: [&str; 6] = ["serve", "tail", "cursor", "decode", "encode", "plugins"];

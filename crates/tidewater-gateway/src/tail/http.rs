@@ -64,7 +64,9 @@ struct Target {
 
 impl Target {
     fn parse(url: &str) -> Result<Self, String> {
-        let uri: Uri = url.parse().map_err(|error| format!("{url:?} is not a URL: {error}"))?;
+        let uri: Uri = url
+            .parse()
+            .map_err(|error| format!("{url:?} is not a URL such as http://HOST:PORT/PATH: {error}"))?;
         match (uri.scheme_str(), uri.authority().cloned()) {
             (Some("http"), Some(authority)) if !authority.host().is_empty() => Ok(Self { uri, authority }),
             (Some("https"), _) => Err(format!(

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod client;
+pub(crate) mod gateway;
+
 use std::{
     io::Write,
     process::{Command, Stdio},

@@ -1,0 +1,96 @@
+//! A running gateway.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, ChildStdout, Command, Stdio},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use super::tidewater;
+
+/// The servers that this build has.
+pub(crate) fn servers() -> Vec<&'static str> {
+    let all = [
+        ("hyper", true),
+        ("warp", cfg!(feature = "warp")),
+        ("rocket", cfg!(feature = "rocket")),
+        ("salvo", cfg!(feature = "salvo")),
+    ];
+    all.into_iter().filter(|(_, built_in)| *built_in).map(|(name, _)| name).collect()
+}
+
+/// How long anything may take before a test fails: much longer than it does.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// `tidewater serve` on a free port; killed when it is dropped.
+pub(crate) struct Gateway {
+    child: Child,
+    /// `127.0.0.1:PORT`
+    pub(crate) address: String,
+    // Kept open: a gateway whose output nobody takes is another case.
+    _stdout: BufReader<ChildStdout>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+impl Gateway {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let listen = if args.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] };
+        let mut child = tidewater()
+            .arg("serve")
+            .args(listen)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let stderr = thread::spawn(move || {
+            let mut text = String::new();
+            drop(stderr.read_to_string(&mut text));
+            text
+        });
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let Some(address) = line.trim().strip_prefix("Serving on http://") else {
+            drop(child.wait());
+            panic!("{args:?}: {line:?}, {}", stderr.join().unwrap());
+        };
+        let address = address.trim_end_matches('/').to_owned();
+        Self { child, address, _stdout: stdout, stderr: Some(stderr) }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// As `kill` does it.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end: the exit code, and all of its standard error.
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+        let until = Instant::now() + PATIENCE;
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None => assert!(Instant::now() < until, "it does not end"),
+            }
+            thread::sleep(Duration::from_millis(10));
+        };
+        (status.code(), self.stderr.take().unwrap().join().unwrap())
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
