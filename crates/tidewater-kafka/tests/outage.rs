@@ -19,8 +19,10 @@ use tokio::{
 /// Forwards to the broker. Answers that name the broker's address name the proxy's instead, so that clients stay.
 struct Proxy {
     address: SocketAddr,
-    /// Whether connections are taken; those that are open end when it changes.
+    /// Whether connections are taken; those that are open end when they aren't.
     up: watch::Sender<bool>,
+    /// Each open connection holds one.
+    open: Arc<()>,
 }
 
 impl Proxy {
@@ -28,18 +30,20 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (up, state) = watch::channel(true);
-        tokio::spawn(run(listener, address, state));
-        Self { address, up }
+        let open = Arc::new(());
+        tokio::spawn(run(listener, address, state, open.clone()));
+        Self { address, up, open }
     }
 
     fn config(&self, topic: &Topic) -> KafkaConfig {
         KafkaConfig::new(&self.address.to_string(), [topic.name.as_str()]).unwrap()
     }
 
-    /// Returns when nothing listens any more.
+    /// Returns when nothing listens any more and every connection has ended.
     async fn down(&self) {
         self.up.send_replace(false);
-        while TcpStream::connect(self.address).await.is_ok() {
+        // One for the proxy, one for its listening task.
+        while TcpStream::connect(self.address).await.is_ok() || Arc::strong_count(&self.open) > 2 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -49,12 +53,14 @@ impl Proxy {
     }
 }
 
-async fn run(listener: TcpListener, address: SocketAddr, mut state: watch::Receiver<bool>) {
+async fn run(listener: TcpListener, address: SocketAddr, mut state: watch::Receiver<bool>, open: Arc<()>) {
     let mut listener = Some(listener);
     loop {
         if !*state.borrow_and_update() {
             listener = None;
-            state.changed().await.unwrap();
+            if state.changed().await.is_err() {
+                break;
+            }
             continue;
         }
         if listener.is_none() {
@@ -62,13 +68,14 @@ async fn run(listener: TcpListener, address: SocketAddr, mut state: watch::Recei
         }
         tokio::select! {
             accepted = listener.as_ref().unwrap().accept() => {
-                let (client, mut state) = (accepted.unwrap().0, state.clone());
+                let (client, mut state, open) = (accepted.unwrap().0, state.clone(), open.clone());
                 tokio::spawn(async move {
-                    state.borrow_and_update();
                     tokio::select! {
                         () = forward(client, address.port()) => {}
-                        _ = state.changed() => {}
+                        // Also if it is down by now, and when the test is over.
+                        _ = state.wait_for(|up| !up) => {}
                     }
+                    drop(open);
                 });
             }
             changed = state.changed() => if changed.is_err() { break },
