@@ -51,7 +51,7 @@ impl Topic {
         // A topic that was deleted just now may be there for another moment.
         eventually("the topic to be made", || async {
             let results = self.admin()?.create_topics([&topic], &options()).await?;
-            results.into_iter().try_for_each(|result| told(result)).context("creating the topic")
+            results.into_iter().try_for_each(told).context("creating the topic")
         })
         .await?;
         eventually("the topic's leaders", || async {
@@ -75,7 +75,7 @@ impl Topic {
     /// If the broker refuses.
     pub async fn delete(&self) -> Result<()> {
         let results = self.admin()?.delete_topics(&[&self.name], &options()).await?;
-        results.into_iter().try_for_each(|result| told(result)).context("deleting the topic")
+        results.into_iter().try_for_each(told).context("deleting the topic")
     }
 
     /// Deletes the topic and makes it again: another incarnation under the same name.
@@ -94,7 +94,7 @@ impl Topic {
     pub async fn grow(&mut self, partitions: u32) -> Result<()> {
         let more = NewPartitions::new(&self.name, partitions as usize);
         let results = self.admin()?.create_partitions([&more], &options()).await?;
-        results.into_iter().try_for_each(|result| told(result)).context("adding partitions")?;
+        results.into_iter().try_for_each(told).context("adding partitions")?;
         self.partitions = partitions;
         Ok(())
     }
