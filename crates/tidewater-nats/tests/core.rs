@@ -72,6 +72,56 @@ async fn a_reader_that_is_too_slow_loses_what_does_not_fit_and_is_told() {
     }
 }
 
+/// A burst that comes while nothing runs is more than the client's own queue holds. Whatever it drops is told.
+#[tokio::test]
+#[ignore = "needs NATS: run cargo xtask test"]
+async fn what_the_client_itself_drops_is_told_too() {
+    const COUNT: u64 = 200_000;
+    let name = unique("core");
+    let source = open(&format!("nats://{}/{name}?buffer=1000000000", host()));
+    let mut subscribed = source.subscribe(Subscription::latest()).await.unwrap();
+    let (at, subject) = (url(), name.clone());
+    // This thread is the source's runtime: it sleeps meanwhile.
+    let published = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let publisher = client(&at).await;
+            for n in 0..COUNT {
+                publisher.publish(subject.clone(), n.to_string().into()).await.unwrap();
+            }
+            publisher.flush().await.unwrap();
+        });
+    });
+    published.join().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+
+    let publisher = client(&url()).await;
+    let (mut last, mut arrived, mut gaps) = (None, 0, 0);
+    loop {
+        let soon = tokio::time::timeout(Duration::from_millis(300), next(&mut subscribed.deliveries)).await;
+        match soon.map(Result::unwrap) {
+            Ok(Delivery::Message(message)) => {
+                let payload = message.payload.unwrap();
+                if &payload[..] == b"end" {
+                    break;
+                }
+                let n: u64 = std::str::from_utf8(&payload).unwrap().parse().unwrap();
+                assert!(last < Some(n), "{n} after {last:?}");
+                (last, arrived) = (Some(n), arrived + 1);
+            }
+            Ok(Delivery::Gap(gap)) => {
+                assert_eq!((gap.missing, gap.reason), (None, GapReason::Lost));
+                gaps += 1;
+            }
+            Ok(_) => {}
+            // The end may be dropped like any other.
+            Err(_) => publisher.publish(name.clone(), "end".into()).await.unwrap(),
+        }
+    }
+    println!("{arrived} of {COUNT} arrived, {gaps} gaps");
+    assert!(arrived == COUNT || gaps > 0, "{arrived} of {COUNT} arrived, and nothing was told");
+}
+
 #[tokio::test]
 #[ignore = "needs NATS: run cargo xtask test"]
 async fn a_second_subscription_beside_the_first_counts_for_itself() {

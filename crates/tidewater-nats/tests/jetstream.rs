@@ -6,7 +6,10 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy};
+use async_nats::jetstream::{
+    consumer::PullConsumer,
+    stream::{DiscardPolicy, RetentionPolicy},
+};
 use futures_util::StreamExt as _;
 use tidewater_core::{Delivery, ErrorKind, GapReason, Retry, Subscription};
 
@@ -185,6 +188,28 @@ async fn a_consumer_that_is_taken_away_is_made_again_where_it_was() {
         }
         stream.say("in.x", format!("after {n}")).await;
         assert_eq!(next_text(&mut subscribed.deliveries).await, format!("after {n}"));
+    }
+}
+
+/// What the consumer has sent to somebody else is missing in its own count, and comes again.
+#[tokio::test]
+#[ignore = "needs NATS: run cargo xtask test"]
+async fn what_the_consumer_sent_elsewhere_comes_again() {
+    let stream = TestStream::new(&url(), |_| {}).await;
+    let mut subscribed = stream.open().subscribe(Subscription::earliest()).await.unwrap();
+    stream.say("in.x", "0").await;
+    assert_eq!(next_text(&mut subscribed.deliveries).await, "0");
+    let name = stream.stream().await.consumer_names().next().await.unwrap().unwrap();
+    let consumer: PullConsumer = stream.stream().await.get_consumer(&name).await.unwrap();
+    // The server serves requests in turn: two of them get every other message.
+    let other = consumer.batch().max_messages(3).expires(Duration::from_secs(20)).messages().await.unwrap();
+    for n in 1..=10 {
+        stream.say("in.x", n.to_string()).await;
+    }
+    let taken: Vec<_> = other.collect().await;
+    assert_eq!(taken.len(), 3, "somebody else took some");
+    for n in 1..=10 {
+        assert_eq!(next_text(&mut subscribed.deliveries).await, n.to_string());
     }
 }
 

@@ -130,6 +130,39 @@ async fn a_lost_connection_of_core_nats_is_a_gap_at_its_place() {
     assert_eq!(next_text(&mut subscribed.deliveries).await, "after");
 }
 
+/// The same when nothing of it has been taken from the socket yet: messages and the end of the connection are found
+/// at once.
+#[tokio::test]
+#[ignore = "needs NATS: run cargo xtask test"]
+async fn what_came_with_the_end_of_the_connection_stands_before_the_gap() {
+    let mut server = NatsServer::start().unwrap();
+    let source = open(&format!("{}/live", server.url()));
+    let mut subscribed = source.subscribe(Subscription::latest()).await.unwrap();
+    let at = server.url();
+    // This thread is the source's runtime: it sleeps meanwhile.
+    let published = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let publisher = client(&at).await;
+            for n in 0..2000 {
+                publisher.publish("live", n.to_string().into()).await.unwrap();
+            }
+            // Answered when the server has sent on what came before.
+            publisher.request(publisher.new_inbox(), "".into()).await.unwrap_err();
+        });
+    });
+    published.join().unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    server.restart().unwrap();
+    for n in 0..2000 {
+        assert_eq!(next_text(&mut subscribed.deliveries).await, n.to_string());
+    }
+    let Delivery::Gap(gap) = next(&mut subscribed.deliveries).await.unwrap() else {
+        panic!("a gap was expected")
+    };
+    assert_eq!(gap.missing, None);
+}
+
 /// The hub learns that the source is down, and goes on with the same count when it is back, behind one gap.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs NATS: run cargo xtask test"]

@@ -3,7 +3,8 @@
 //! The client counts its queue in messages ([65,536](async_nats::ConnectOptions::subscription_capacity)) and drops
 //! what doesn't fit, which with messages of a mebibyte is a bound of 64 GiB. So a task that waits for nothing else
 //! takes them out at once, and what waits for a slow reader waits here, counted in bytes. What the client's queue
-//! holds in between is what arrived since that task last ran.
+//! holds in between is what the client takes from its socket before tokio makes it yield: 128 reads of [`READ`], so
+//! 2 MiB. That overflows only when a message takes less than 32 bytes on the wire, and is told like any other loss.
 
 use std::{
     collections::VecDeque,
@@ -34,6 +35,12 @@ use crate::{
 
 /// What an entry of the queue takes besides its message's bytes.
 const ENTRY: usize = 256;
+
+/// The messages that the client's queue holds.
+const CLIENT_QUEUE: usize = 1 << 16;
+
+/// The bytes that the client reads at once; its default is four times as much.
+const READ: u16 = 16 << 10;
 
 /// How often each server is tried again before the stream ends: 5 seconds or so of [`backoff`].
 const RECONNECTS: usize = 9;
@@ -146,6 +153,17 @@ impl Shared {
     fn push(&self, message: async_nats::Message, topic: &Topic) {
         self.queue().push(message, topic);
         self.moved.notify_one();
+    }
+
+    /// Takes everything that is there, which is at most what the client's queue holds. Unconstrained: tokio's budget
+    /// would end it after 128 messages, while the client puts in as many as it finds in its socket (and then drops
+    /// most of a burst: seen).
+    fn drain(&self, subscriber: &mut Subscriber, topic: &Topic) {
+        for _ in 0..CLIENT_QUEUE {
+            let next = tokio::task::unconstrained(subscriber.next()).now_or_never();
+            let Some(Some(message)) = next else { return };
+            self.push(message, topic);
+        }
     }
 
     /// Messages were lost here, nobody knows how many.
@@ -273,16 +291,17 @@ async fn forward(
             biased;
             Some(gone_on) = disconnects.recv() => {
                 // The client waits here before it looks for a server: what its queue holds came before the loss, and
-                // what will come, after. (Unconstrained, or tokio's budget would end this before the queue is empty.)
-                while let Some(Some(message)) = tokio::task::unconstrained(subscriber.next()).now_or_never() {
-                    shared.push(message, &topic);
-                }
+                // what will come, after.
+                shared.drain(&mut subscriber, &topic);
                 shared.lose();
                 // Only fails if the client has gone.
                 gone_on.send(()).ok();
             }
             message = subscriber.next() => match message {
-                Some(message) => shared.push(message, &topic),
+                Some(message) => {
+                    shared.push(message, &topic);
+                    shared.drain(&mut subscriber, &topic);
+                }
                 None => {
                     shared.end(error::unavailable(format!("the connection to NATS at {servers} is lost")));
                     return;
@@ -301,6 +320,8 @@ fn options(
     let (events, state): (Weak<Shared>, Weak<Shared>) = (Arc::downgrade(shared), Arc::downgrade(shared));
     let hosts = servers.hosts.len();
     connect::options()
+        .subscription_capacity(CLIENT_QUEUE)
+        .read_buffer_capacity(READ)
         .max_reconnects(RECONNECTS * hosts)
         .reconnect_delay_callback(move |attempts| backoff(attempts.saturating_sub(1) / hosts))
         .event_callback(move |event| {
@@ -391,6 +412,15 @@ mod tests {
         queue.push(message(1), &topic);
         queue.ended = Some(error::unavailable("gone"));
         assert_eq!(taken(&mut queue), "2 gone ");
+    }
+
+    #[test]
+    fn what_the_client_drops_is_a_loss() {
+        let (queue, _) = queue(1 << 20);
+        let (queue, moved, started) = (Mutex::new(queue), Notify::new(), AtomicBool::new(true));
+        let shared = Shared { queue, moved, started };
+        shared.event(Event::SlowConsumer(1));
+        assert_eq!(taken(&mut shared.queue()), "lost, next 1 ");
     }
 
     #[test]
