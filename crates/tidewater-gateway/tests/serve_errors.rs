@@ -6,10 +6,7 @@ mod support;
 
 use std::net::TcpListener;
 
-use support::{
-    gateway::{Gateway, servers},
-    run,
-};
+use support::{gateway::servers, run};
 
 #[test]
 fn a_wrong_configuration_is_exit_code_2_and_says_what_to_write() {
@@ -78,7 +75,10 @@ fn an_address_beyond_loopback_prints_what_anyone_can_do() {
 #[test]
 fn a_broker_that_is_away_is_degraded_and_named_but_ready() {
     use std::time::Instant;
-    use support::{client::request, gateway::PATIENCE};
+    use support::{
+        client::request,
+        gateway::{Gateway, PATIENCE},
+    };
 
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let args = ["--channel", &format!("far=nats://{free}/s"), "--channel", "near=memory:"];

@@ -1,6 +1,6 @@
 //! `tidewater cursor`: what an id holds, in words.
 
-use std::fmt::Write as _;
+use std::fmt;
 
 use tidewater::{Cursor, Next, TopicCursor, TopicTag};
 
@@ -35,7 +35,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         ))
     })?;
     let mut output = Output::new();
-    output.bytes(describe(&cursor, args.id.len(), &args.topics).as_bytes())?;
+    let described = Described { cursor: &cursor, length: args.id.len(), names: &args.topics };
+    output.bytes(described.to_string().as_bytes())?;
     output.flush()
 }
 
@@ -55,47 +56,46 @@ fn named(text: &str) -> Result<Named, String> {
     }
 }
 
-fn describe(cursor: &Cursor, length: usize, names: &[Named]) -> String {
-    let mut text = String::new();
-    let count = cursor.topics().len();
-    let topics = if count == 1 { "topic" } else { "topics" };
-    // Writing into a String does not fail.
-    let _ = writeln!(text, "A cursor of {count} {topics}, {length} characters.");
-    if cursor.is_empty() {
-        text.push_str("It names no position: every topic starts where the channel starts.\n");
-    }
-    for topic in cursor.topics() {
-        describe_topic(&mut text, topic, names);
-    }
-    text
+/// A cursor in words.
+struct Described<'a> {
+    cursor: &'a Cursor,
+    /// Of its text.
+    length: usize,
+    names: &'a [Named],
 }
 
-fn describe_topic(text: &mut String, topic: &TopicCursor, names: &[Named]) {
-    let name = names.iter().find(|name| name.tag == topic.tag);
-    let name = name.map_or_else(|| "name not known".to_owned(), |name| name.text.clone());
-    let _ = writeln!(text, "\nTopic {} ({name}), epoch {}", topic.tag, topic.epoch);
-    match &topic.next {
-        Next::Offsets(offsets) if offsets.is_empty() => {
-            text.push_str("  every partition: from offset 0, nothing delivered yet\n");
+impl fmt::Display for Described<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.cursor.topics().len();
+        let topics = if count == 1 { "topic" } else { "topics" };
+        writeln!(f, "A cursor of {count} {topics}, {} characters.", self.length)?;
+        if self.cursor.is_empty() {
+            f.write_str("It names no position: every topic starts where the channel starts.\n")?;
         }
-        Next::Offsets(offsets) => {
-            for (partition, next) in offsets.iter().enumerate() {
-                let _ = match next.checked_sub(1) {
-                    None => {
-                        writeln!(text, "  partition {partition}: next is offset 0, nothing delivered yet")
-                    }
-                    Some(last) => {
-                        writeln!(
-                            text,
-                            "  partition {partition}: next is offset {next}, all up to {last} is delivered"
-                        )
-                    }
-                };
+        self.cursor.topics().iter().try_for_each(|topic| self.topic(f, topic))
+    }
+}
+
+impl Described<'_> {
+    fn topic(&self, f: &mut fmt::Formatter<'_>, topic: &TopicCursor) -> fmt::Result {
+        let name = self.names.iter().find(|name| name.tag == topic.tag);
+        let name = name.map_or("name not known", |name| &name.text);
+        writeln!(f, "\nTopic {} ({name}), epoch {}", topic.tag, topic.epoch)?;
+        match &topic.next {
+            Next::After(id) => writeln!(f, "  onwards after the id \"{}\"", id.escape_ascii()),
+            Next::Offsets(offsets) if offsets.is_empty() => {
+                f.write_str("  every partition: from offset 0, nothing delivered yet\n")
             }
-            text.push_str("  any other partition: from offset 0\n");
-        }
-        Next::After(id) => {
-            let _ = writeln!(text, "  onwards after the id \"{}\"", id.escape_ascii());
+            Next::Offsets(offsets) => {
+                for (partition, next) in offsets.iter().enumerate() {
+                    write!(f, "  partition {partition}: next is offset {next}, ")?;
+                    match next.checked_sub(1) {
+                        None => f.write_str("nothing delivered yet\n")?,
+                        Some(last) => writeln!(f, "all up to {last} is delivered")?,
+                    }
+                }
+                f.write_str("  any other partition: from offset 0\n")
+            }
         }
     }
 }
@@ -127,7 +127,8 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        let text = describe(&cursor, 9, &[named("kafka:orders").unwrap()]);
+        let names = [named("kafka:orders").unwrap()];
+        let text = Described { cursor: &cursor, length: 9, names: &names }.to_string();
         for line in [
             "A cursor of 3 topics, 9 characters.",
             "Topic 95a68d38 (kafka:orders), epoch 00000abc",

@@ -58,7 +58,7 @@ pub(crate) async fn follow(upstream: Upstream, follow: Follow) -> Result<(), Fai
     let (mut connected, mut failures) = (false, 0_u32);
     while !printer.is_done() {
         decoder.restart();
-        let cut = match upstream.connect(&decoder.last_event_id().to_owned()).await {
+        let cut = match upstream.connect(decoder.last_event_id()).await {
             Ok(chunks) => {
                 (connected, failures) = (true, 0);
                 printer.print_all(chunks, &mut decoder).await?
