@@ -70,11 +70,19 @@ const BROWSER: [Tool; 2] = [
     },
 ];
 
+/// A producer that shares no code with Tidewater.
+const PRODUCER: [Tool; 1] = [Tool {
+    name: "kcat",
+    programs: &["kcat"],
+    package: "kcat",
+    why: "the end-to-end tests produce into Kafka with it",
+}];
+
 /// Looks for everything that the tests need. Quick: starts no build and no download.
 pub(crate) fn probe() -> Vec<Need> {
     let mut needs: Vec<Need> = COMPILERS.iter().map(Tool::need).collect();
     needs.extend(services::needs());
-    needs.extend(BROWSER.iter().map(Tool::need));
+    needs.extend(BROWSER.iter().chain(&PRODUCER).map(Tool::need));
     needs
 }
 
@@ -104,7 +112,8 @@ pub(crate) fn install_command(package: &str) -> String {
 
 /// Installs the packages that the table promised to get and that nothing else brings.
 pub(crate) fn obtain_packages() -> anyhow::Result<()> {
-    let lacking = COMPILERS.iter().chain(&BROWSER).filter(|tool| first(tool.programs).is_none());
+    let lacking =
+        COMPILERS.iter().chain(&BROWSER).chain(&PRODUCER).filter(|tool| first(tool.programs).is_none());
     let packages: Vec<&str> = lacking.map(|tool| tool.package).collect();
     if packages.is_empty() { Ok(()) } else { apt::install(&packages) }
 }
