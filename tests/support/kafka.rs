@@ -4,7 +4,7 @@ use std::{process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     types::RDKafkaErrorCode,
@@ -97,6 +97,18 @@ impl Topic {
         results.into_iter().try_for_each(told).context("adding partitions")?;
         self.partitions = partitions;
         Ok(())
+    }
+
+    /// Removes every message before an offset, as retention would.
+    ///
+    /// # Errors
+    /// If the broker refuses.
+    pub async fn forget_before(&self, partition: u32, offset: u64) -> Result<()> {
+        let mut before = TopicPartitionList::new();
+        let offset = Offset::Offset(i64::try_from(offset)?);
+        before.add_partition_offset(&self.name, i32::try_from(partition)?, offset)?;
+        let removed = self.admin()?.delete_records(&before, &options()).await?;
+        removed.elements().iter().try_for_each(|element| element.error()).context("removing messages")
     }
 
     /// Its name.

@@ -106,13 +106,13 @@ impl Stream {
         self.make().await
     }
 
-    /// Removes every message up to and with this sequence, as the stream's limits would.
+    /// Removes every message before a sequence, as the stream's limits would.
     ///
     /// # Errors
     /// If the server refuses.
-    pub async fn purge_to(&self, sequence: u64) -> Result<()> {
+    pub async fn forget_before(&self, sequence: u64) -> Result<()> {
         let stream = self.context().await?.get_stream(&self.name).await?;
-        stream.purge().sequence(sequence + 1).await.context("purging the stream")?;
+        stream.purge().sequence(sequence).await.context("purging the stream")?;
         Ok(())
     }
 

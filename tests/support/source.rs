@@ -127,4 +127,24 @@ impl Feed {
             Self::JetStream(stream) => stream.recreate().await,
         }
     }
+
+    /// The position of its first message ever.
+    pub fn first(&self) -> u64 {
+        match self {
+            Self::JetStream(_) => 1,
+            Self::Kafka(_) | Self::Nats(_) => 0,
+        }
+    }
+
+    /// Removes every message before a position, as retention would.
+    ///
+    /// # Errors
+    /// If the broker refuses; for a subject, which keeps nothing.
+    pub async fn forget_before(&self, position: u64) -> Result<()> {
+        match self {
+            Self::Kafka(topic) => topic.forget_before(0, position).await,
+            Self::Nats(_) => anyhow::bail!("a subject keeps nothing"),
+            Self::JetStream(stream) => stream.forget_before(position).await,
+        }
+    }
 }
