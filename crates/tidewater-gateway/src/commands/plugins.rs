@@ -34,7 +34,7 @@ fn print(plugins: &[&Plugin], output: &mut Output) -> Result<(), Failure> {
     for plugin in plugins {
         output.line(format_args!("\n  {}  {}", plugin.schemes.join(", "), plugin.about))?;
         output.line(format_args!("      {}: {}", directions(plugin).join(" and "), plugin.capabilities))?;
-        output.line(format_args!("      --channel {}={}", plugin.name, plugin.example))?;
+        output.line(format_args!("      --channel '{}={}'", plugin.name, plugin.example))?;
     }
     for hint in missing(plugins) {
         output.line(format_args!("\n  {}  not in this binary: to have it, {}", hint.scheme, hint.advice))?;
