@@ -82,9 +82,22 @@ impl Topic {
         deleted[0].as_ref().unwrap();
     }
 
+    /// Resolves once the broker, and not only the controller, knows the new incarnation: until then it answers, and
+    /// takes messages, for the old one.
     pub async fn recreate(&self) {
+        let source = self.source();
+        let old = source.bounds().await.unwrap().topics[0].epoch;
         self.delete().await;
         self.create().await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match source.bounds().await {
+                Ok(bounds) if bounds.topics[0].epoch != old => return,
+                Ok(_) => {}
+                Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+            }
+            assert!(Instant::now() < deadline, "the broker does not hear of the new incarnation");
+        }
     }
 
     pub async fn grow(&mut self, partitions: i32) {
