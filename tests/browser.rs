@@ -67,9 +67,17 @@ async fn exact(browser: &Browser, server: &str, broker: Broker) -> Result<()> {
     let done = async {
         feed.produce(numbers(1, 60)).await?;
         page.until("events.length >= 30").await?;
-        // Killed in the middle of a burst.
-        let (burst, killed) = tokio::join!(feed.produce(numbers(61, 200)), gateway.kill());
-        burst.and(killed)?;
+        let burst = async {
+            for from in (61..=181).step_by(20) {
+                feed.produce(numbers(from, from + 19)).await?;
+            }
+            Ok(())
+        };
+        let killed = async {
+            page.until("events.length >= 80").await?;
+            gateway.kill().await
+        };
+        tokio::try_join!(burst, killed)?;
         feed.produce(numbers(201, 260)).await?;
         page.until("source.readyState === EventSource.CONNECTING").await?;
         gateway.restart().await?;

@@ -131,12 +131,12 @@ async fn run(
             counts.reached.load(Ordering::Relaxed)
         )),
     };
-    let received = outcome.with_context(|| {
-        gateways
-            .iter()
-            .map(|gateway| format!("{}:\n{}", gateway.address(), gateway.output()))
-            .collect::<String>()
-    })?;
+    if outcome.is_err() {
+        for gateway in &gateways {
+            println!("{} wrote:\n{}", gateway.address(), gateway.output());
+        }
+    }
+    let received = outcome?;
     ensure!(received.len() == CLIENTS, "{} clients", received.len());
     // Those that began at the earliest have had it all.
     let whole = MESSAGES + u64::from(partitions);
