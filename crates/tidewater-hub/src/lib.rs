@@ -28,7 +28,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `hub`, `channel`, `builder` | what an application touches |
+//! | `hub`, `channel`, `builder`, `settings` | what an application touches |
 //! | `pump` | the one upstream subscription |
 //! | `render`, `wire` | from messages to frames, and the hub's own blocks |
 //! | `frame`, `log` | the bounded log: pure |
@@ -36,7 +36,7 @@
 //! | `select`, `waiters` | what a client wants, and whom a message wakes: pure |
 //! | `state` | log and waiters under one lock |
 //! | `backfill` | readers of the past, shared by clients |
-//! | `stream` | one client |
+//! | `open`, `stream` | one client: how it begins, and how it goes on |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -46,10 +46,12 @@ mod channel;
 mod frame;
 mod hub;
 mod log;
+mod open;
 mod pump;
 mod render;
 mod resume;
 mod select;
+mod settings;
 mod state;
 mod status;
 mod stream;
@@ -57,11 +59,12 @@ mod waiters;
 mod walk;
 mod wire;
 
-pub use builder::{AllowedReplay, ChannelBuilder, IntoSink, IntoSource, LagPolicy, MapFailure};
+pub use builder::{ChannelBuilder, IntoSink, IntoSource};
 pub use channel::{Channel, Published};
 pub use hub::Hub;
 pub use log::LogBounds;
 pub use resume::Resume;
 pub use select::Select;
+pub use settings::{AllowedReplay, LagPolicy, MapFailure};
 pub use status::{Status, UpstreamState};
 pub use stream::EventStream;

@@ -19,8 +19,8 @@ use tidewater_core::{
 use tokio::time::Instant;
 
 use crate::{
-    builder::MapFailure,
     frame::{At, Batch, Facets, Frame, Kind},
+    settings::MapFailure,
     wire::{self, Told, epoch_of},
 };
 

@@ -16,10 +16,10 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     backfill::Backfill,
-    builder::Settings,
     log::Log,
     render::{Pressed, Render},
     resume::Topics,
+    settings::Settings,
     status::UpstreamState,
     waiters::Waiters,
     wire,

@@ -1,4 +1,4 @@
-//! One client: its first block, the shared bytes, its own path where it needs one, heartbeats, and its end.
+//! One client: the shared bytes, its own path where it needs one, heartbeats, and its end.
 
 use std::{
     fmt,
@@ -10,18 +10,19 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
-use tidewater_core::{Cursor, GapReason, Result, Start, TopicCursor};
+use tidewater_core::{Cursor, GapReason, Result};
 use tokio::{
     sync::oneshot,
-    time::{Instant, Sleep, sleep, timeout},
+    time::{Instant, Sleep, sleep},
 };
 
 use crate::{
-    backfill::{self, ASK, Segment},
-    builder::{AllowedReplay, LagPolicy},
+    backfill::{self, Segment},
     frame::Batch,
-    resume::{Known, Place, Plan, Resume},
+    open::{Begun, begin, first_block, known, plan},
+    resume::{Place, Resume},
     select::Select,
+    settings::{AllowedReplay, LagPolicy},
     state::{Shared, State},
     waiters::Mark,
     walk::Walk,
@@ -165,104 +166,6 @@ impl fmt::Debug for EventStream {
         let channel = self.client.as_ref().map(|client| &client.shared.name);
         f.debug_struct("EventStream").field("channel", &channel).finish_non_exhaustive()
     }
-}
-
-/// What is known of a client's start before the log is looked at.
-enum Begun {
-    Latest,
-    Unreadable,
-    /// Onwards from a cursor, and the broker's bounds where they had to be asked for.
-    At(Cursor, Option<Arc<tidewater_core::Bounds>>),
-}
-
-/// Finds out what has to be asked for: the channel's position, the broker's bounds, a time's position.
-async fn begin(shared: &Shared, resume: &Resume) -> Result<Begun> {
-    let mut positioned = shared.positioned.subscribe();
-    if !matches!(timeout(ASK, positioned.wait_for(|positioned| *positioned)).await, Ok(Ok(_))) {
-        let why = "the source has not been reached yet";
-        return Err(tidewater_core::Error::new(tidewater_core::ErrorKind::Unavailable, why));
-    }
-    let start = resume.start.unwrap_or(shared.settings.start);
-    let cursor = match &resume.last_event_id {
-        Some(id) => match id.parse::<Cursor>() {
-            Ok(cursor) => with_start(shared, cursor, start).await?,
-            Err(_) => return Ok(Begun::Unreadable),
-        },
-        None => match start {
-            _ if !shared.source.capabilities().replay => return Ok(Begun::Latest),
-            Start::Latest => return Ok(Begun::Latest),
-            Start::Earliest => shared.backfill.bounds(shared).await?.first(),
-            Start::Time(time) => shared.backfill.at(shared, time).await?,
-        },
-    };
-    let decided = {
-        let state = shared.lock();
-        state.log.as_ref().is_none_or(|log| known(shared, &state, log, None).plan(&cursor).is_ok())
-    };
-    let bounds = if decided { None } else { Some(shared.backfill.bounds(shared).await?) };
-    Ok(Begun::At(cursor, bounds))
-}
-
-/// An id's topics, and those that it hasn't got at the channel's start.
-async fn with_start(shared: &Shared, mut cursor: Cursor, start: Start) -> Result<Cursor> {
-    let complete = {
-        let state = shared.lock();
-        state
-            .log
-            .as_ref()
-            .is_none_or(|log| log.head().topics().iter().all(|topic| cursor.topic(topic.tag).is_some()))
-    };
-    if complete || !shared.source.capabilities().replay {
-        return Ok(cursor);
-    }
-    let start = match start {
-        Start::Latest => return Ok(cursor),
-        Start::Earliest => shared.backfill.bounds(shared).await?.first(),
-        Start::Time(time) => shared.backfill.at(shared, time).await?,
-    };
-    let missing: Vec<TopicCursor> =
-        start.topics().iter().filter(|topic| cursor.topic(topic.tag).is_none()).cloned().collect();
-    for topic in missing {
-        cursor.set(topic);
-    }
-    Ok(cursor)
-}
-
-fn plan(shared: &Shared, state: &State, begun: &Begun) -> Option<Plan> {
-    let log = state.log.as_ref()?;
-    match begun {
-        Begun::Latest => Some(known(shared, state, log, None).plan_latest()),
-        Begun::Unreadable => Some(known(shared, state, log, None).plan_unreadable()),
-        // What had not to be asked for a moment ago may have to be now: the client comes back at once.
-        Begun::At(cursor, bounds) => known(shared, state, log, bounds.as_deref()).plan(cursor).ok(),
-    }
-}
-
-fn known<'a>(
-    shared: &Shared,
-    state: &'a State,
-    log: &'a crate::log::Log,
-    bounds: Option<&'a tidewater_core::Bounds>,
-) -> Known<'a> {
-    Known {
-        log,
-        topics: &state.topics,
-        bounds,
-        replay: shared.source.capabilities().replay,
-        behind_log: shared.settings.replay == AllowedReplay::Everything,
-    }
-}
-
-/// `retry:`, what has to be told first, and the effective start (I6). A client that is cut off in the middle of it
-/// has either been told, or comes back with the id that it had.
-fn first_block(retry: Duration, plan: &Plan) -> Bytes {
-    let mut out = BytesMut::new();
-    wire::retry_line(&mut out, retry);
-    for (told, cursor) in &plan.gaps {
-        wire::gap(&mut out, told, cursor);
-    }
-    wire::cursor(&mut out, &plan.cursor);
-    out.freeze()
 }
 
 impl State {

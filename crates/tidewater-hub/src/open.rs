@@ -1,0 +1,115 @@
+//! How a stream begins: what has to be asked for, the plan, and the first block.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use tidewater_core::{Bounds, Cursor, Error, ErrorKind, Result, Start, TopicCursor};
+use tokio::time::timeout;
+
+use crate::{
+    backfill::ASK,
+    log::Log,
+    resume::{Known, Plan, Resume},
+    settings::AllowedReplay,
+    state::{Shared, State},
+    wire,
+};
+
+/// What is known of a client's start before the log is looked at.
+pub(crate) enum Begun {
+    Latest,
+    Unreadable,
+    /// Onwards from a cursor, and the broker's bounds where they had to be asked for.
+    At(Cursor, Option<Arc<Bounds>>),
+}
+
+/// Finds out what has to be asked for: the channel's position, the broker's bounds, a time's position.
+pub(crate) async fn begin(shared: &Shared, resume: &Resume) -> Result<Begun> {
+    let mut positioned = shared.positioned.subscribe();
+    if !matches!(timeout(ASK, positioned.wait_for(|positioned| *positioned)).await, Ok(Ok(_))) {
+        return Err(Error::new(ErrorKind::Unavailable, "the source has not been reached yet"));
+    }
+    let start = resume.start.unwrap_or(shared.settings.start);
+    let cursor = match &resume.last_event_id {
+        Some(id) => match id.parse::<Cursor>() {
+            Ok(cursor) => with_start(shared, cursor, start).await?,
+            Err(_) => return Ok(Begun::Unreadable),
+        },
+        None => match start {
+            _ if !shared.source.capabilities().replay => return Ok(Begun::Latest),
+            Start::Latest => return Ok(Begun::Latest),
+            Start::Earliest => shared.backfill.bounds(shared).await?.first(),
+            Start::Time(time) => shared.backfill.at(shared, time).await?,
+        },
+    };
+    let decided = {
+        let state = shared.lock();
+        state.log.as_ref().is_none_or(|log| known(shared, &state, log, None).plan(&cursor).is_ok())
+    };
+    let bounds = if decided { None } else { Some(shared.backfill.bounds(shared).await?) };
+    Ok(Begun::At(cursor, bounds))
+}
+
+/// An id's topics, and those that it hasn't got at the channel's start.
+async fn with_start(shared: &Shared, mut cursor: Cursor, start: Start) -> Result<Cursor> {
+    let complete = {
+        let state = shared.lock();
+        state
+            .log
+            .as_ref()
+            .is_none_or(|log| log.head().topics().iter().all(|topic| cursor.topic(topic.tag).is_some()))
+    };
+    if complete || !shared.source.capabilities().replay {
+        return Ok(cursor);
+    }
+    let start = match start {
+        Start::Latest => return Ok(cursor),
+        Start::Earliest => shared.backfill.bounds(shared).await?.first(),
+        Start::Time(time) => shared.backfill.at(shared, time).await?,
+    };
+    let missing: Vec<TopicCursor> =
+        start.topics().iter().filter(|topic| cursor.topic(topic.tag).is_none()).cloned().collect();
+    for topic in missing {
+        cursor.set(topic);
+    }
+    Ok(cursor)
+}
+
+/// Where it starts, now that the log is held.
+pub(crate) fn plan(shared: &Shared, state: &State, begun: &Begun) -> Option<Plan> {
+    let log = state.log.as_ref()?;
+    match begun {
+        Begun::Latest => Some(known(shared, state, log, None).plan_latest()),
+        Begun::Unreadable => Some(known(shared, state, log, None).plan_unreadable()),
+        // What had not to be asked for a moment ago may have to be now: the client comes back at once.
+        Begun::At(cursor, bounds) => known(shared, state, log, bounds.as_deref()).plan(cursor).ok(),
+    }
+}
+
+/// What is known now, and what decides where a client starts.
+pub(crate) fn known<'a>(
+    shared: &Shared,
+    state: &'a State,
+    log: &'a Log,
+    bounds: Option<&'a Bounds>,
+) -> Known<'a> {
+    Known {
+        log,
+        topics: &state.topics,
+        bounds,
+        replay: shared.source.capabilities().replay,
+        behind_log: shared.settings.replay == AllowedReplay::Everything,
+    }
+}
+
+/// `retry:`, what has to be told first, and the effective start (I6). A client that is cut off in the middle of it
+/// has either been told, or comes back with the id that it had.
+pub(crate) fn first_block(retry: Duration, plan: &Plan) -> Bytes {
+    let mut out = BytesMut::new();
+    wire::retry_line(&mut out, retry);
+    for (told, cursor) in &plan.gaps {
+        wire::gap(&mut out, told, cursor);
+    }
+    wire::cursor(&mut out, &plan.cursor);
+    out.freeze()
+}

@@ -1,0 +1,68 @@
+//! What a channel does with its clients.
+
+use std::time::Duration;
+
+use tidewater_core::Start;
+
+use crate::log::LogBounds;
+
+/// What happens to a client that falls behind the log (I7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LagPolicy {
+    /// It is filled up from the broker. Where the source can't replay, as [`Skip`](Self::Skip).
+    #[default]
+    Backfill,
+    /// Its stream ends; it comes back with the id it had.
+    Disconnect,
+    /// It goes on where the log starts, behind gap events of reason `lag`.
+    Skip,
+}
+
+/// What becomes of a message on which the channel's map fails or panics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MapFailure {
+    /// A gap event of reason `map` in its place.
+    #[default]
+    Gap,
+    /// It goes out as it would without a map.
+    AsIs,
+}
+
+/// How far back a client may go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AllowedReplay {
+    /// To the first message that the broker has.
+    #[default]
+    Everything,
+    /// To the first event in this node's log; what is older is a gap of reason `replay`.
+    Log,
+}
+
+/// What a channel does with its clients.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) log: LogBounds,
+    pub(crate) lag: LagPolicy,
+    pub(crate) replay: AllowedReplay,
+    pub(crate) heartbeat: Duration,
+    pub(crate) retry: Duration,
+    pub(crate) start: Start,
+    pub(crate) upstream_start: Start,
+    pub(crate) large_ids: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            log: LogBounds::default(),
+            lag: LagPolicy::default(),
+            replay: AllowedReplay::default(),
+            heartbeat: Duration::from_secs(15),
+            retry: Duration::from_secs(2),
+            start: Start::Latest,
+            upstream_start: Start::Latest,
+            large_ids: false,
+        }
+    }
+}
