@@ -23,7 +23,7 @@ macro_rules! pages {
                 done.with_context(|| format!("round {round}"))?;
                 println!("round {round} of {}: {} passed", repeat(), stringify!($name));
             }
-            browser.close().await
+            Ok(())
         }
     )*};
 }

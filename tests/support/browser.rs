@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, process::Stdio, time::Duration};
 use anyhow::{Context, Result, bail};
 use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -32,7 +32,8 @@ const FLAGS: [&str; 9] = [
 pub struct Browser {
     client: Client,
     // In this order: the processes end before their folder goes.
-    _driver: Driver,
+    _process: Process,
+    _driver: Child,
     _profile: TempDir,
 }
 
@@ -43,7 +44,7 @@ impl Browser {
     /// If they are not installed or don't start.
     pub async fn start() -> Result<Self> {
         let profile = tempfile::tempdir()?;
-        let (driver, url) = Driver::start().await?;
+        let (driver, url) = start_driver().await?;
         let mut args: Vec<String> = FLAGS.iter().map(|&flag| flag.to_owned()).collect();
         args.push(format!("--user-data-dir={}", profile.path().display()));
         let mut capabilities = serde_json::Map::new();
@@ -51,7 +52,11 @@ impl Browser {
         let mut builder = ClientBuilder::new(HttpConnector::new());
         let connect = builder.capabilities(capabilities).connect(&url);
         let client = timeout(PATIENCE, connect).await.context("Chromium does not start")??;
-        Ok(Self { client, _driver: driver, _profile: profile })
+        let told = client.capabilities();
+        let pid = told.and_then(|told| told.get("goog:processID")?.as_i64());
+        let pid = pid.and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+        let process = Process(pid.context("ChromeDriver does not tell the browser's process")?);
+        Ok(Self { client, _process: process, _driver: driver, _profile: profile })
     }
 
     /// Opens a page, and waits until it is loaded.
@@ -92,48 +97,35 @@ impl Browser {
             Err(_) => bail!("the page did not get to {condition} within {limit:?}"),
         }
     }
-
-    /// Ends the session in order.
-    ///
-    /// # Errors
-    /// If ChromeDriver is gone.
-    pub async fn close(self) -> Result<()> {
-        self.client.clone().close().await.context("closing the browser")
-    }
 }
 
-/// ChromeDriver, with a process group of its own that the browser is in too.
+/// The browser's main process: those that it has started end with it. ChromeDriver's end alone would leave it.
 #[derive(Debug)]
-struct Driver(Child);
+struct Process(Pid);
 
-impl Driver {
-    async fn start() -> Result<(Self, String)> {
-        let port = free_port()?;
-        let child = Command::new("chromedriver")
-            .arg(format!("--port={port}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .context("cannot start chromedriver: apt-get install chromium chromium-driver")?;
-        let driver = Self(child);
-        eventually("ChromeDriver", || async {
-            let status = http::get((Ipv4Addr::LOCALHOST, port).into(), "/status").await?.json()?;
-            if status["value"]["ready"] == true { Ok(()) } else { bail!("it is not ready: {status}") }
-        })
-        .await?;
-        Ok((driver, format!("http://127.0.0.1:{port}")))
-    }
-}
-
-impl Drop for Driver {
+impl Drop for Process {
     fn drop(&mut self) {
-        // It was not waited for, so its id is still its own.
-        let group = self.0.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        if let Some(Err(error)) = group.map(|group| kill_process_group(group, Signal::KILL)) {
-            eprintln!("cannot end chromedriver and its browser: {error}");
+        if let Err(error) = kill_process(self.0, Signal::KILL) {
+            eprintln!("cannot end the browser: {error}");
         }
     }
+}
+
+/// ChromeDriver, and its URL. In the test's own process group, so that what ends the tests ends it too.
+async fn start_driver() -> Result<(Child, String)> {
+    let port = free_port()?;
+    let child = Command::new("chromedriver")
+        .arg(format!("--port={port}"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .context("cannot start chromedriver: apt-get install chromium chromium-driver")?;
+    eventually("ChromeDriver", || async {
+        let status = http::get((Ipv4Addr::LOCALHOST, port).into(), "/status").await?.json()?;
+        if status["value"]["ready"] == true { Ok(()) } else { bail!("it is not ready: {status}") }
+    })
+    .await?;
+    Ok((child, format!("http://127.0.0.1:{port}")))
 }
