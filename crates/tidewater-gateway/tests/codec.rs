@@ -4,16 +4,11 @@
 
 mod support;
 
-use std::{
-    fs,
-    io::{BufRead, BufReader, Write},
-    path::PathBuf,
-    process::Stdio,
-};
+use std::{fs, io::Write, path::PathBuf, process::Stdio};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use support::{run, tidewater};
+use support::{Lines, end, run, tidewater};
 
 #[test]
 fn decode_gives_what_every_vector_expects() {
@@ -120,18 +115,18 @@ fn both_have_bounds() {
 #[test]
 fn both_pass_on_at_once_what_is_complete() {
     for (command, input, expected) in [
-        ("decode", "data: a\n\nda", "{\"type\":\"message\",\"data\":\"a\",\"lastEventId\":\"\"}\n"),
-        ("encode", "{\"data\":\"a\"}\n", "data: a\n"),
+        ("decode", "data: a\n\nda", "{\"type\":\"message\",\"data\":\"a\",\"lastEventId\":\"\"}"),
+        ("encode", "{\"data\":\"a\"}\n", "data: a"),
     ] {
         let mut child =
             tidewater().arg(command).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(input.as_bytes()).unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let lines = Lines::of(child.stdout.take().unwrap());
+        let line = lines.next();
         assert_eq!(line, expected, "while the input is still open");
         drop(stdin);
-        assert!(child.wait().unwrap().success());
+        assert_eq!(end(&mut child), Some(0));
     }
 }
 

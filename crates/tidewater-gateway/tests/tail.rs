@@ -7,12 +7,12 @@ mod support;
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
-    process::{Child, ChildStdout, Stdio},
+    process::{Child, Stdio},
     thread,
 };
 
 use serde_json::Value;
-use support::{client::request, gateway::Gateway, run, tidewater};
+use support::{Lines, client::request, gateway::Gateway, run, tidewater};
 
 #[test]
 fn events_of_an_endpoint_are_printed() {
@@ -100,20 +100,18 @@ fn a_server_that_has_no_more_ends_it() {
 }
 
 /// The first events of a running `tail`.
-struct Tail(Child, BufReader<ChildStdout>);
+struct Tail(Child, Lines);
 
 impl Tail {
     fn start(args: &[&str]) -> Self {
         let mut child =
             tidewater().arg("tail").args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let stdout = Lines::of(child.stdout.take().unwrap());
         Self(child, stdout)
     }
 
-    fn next(&mut self) -> Value {
-        let mut line = String::new();
-        self.1.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap()
+    fn next(&self) -> Value {
+        serde_json::from_str(&self.1.next()).unwrap()
     }
 }
 
@@ -129,7 +127,7 @@ impl Drop for Tail {
 fn a_server_that_is_restarted_is_found_again() {
     let first = Gateway::start(&[]);
     let port = first.address.clone();
-    let mut tail = Tail::start(&[&first.url("/channels/demo"), "--json", "--cursors"]);
+    let tail = Tail::start(&[&first.url("/channels/demo"), "--json", "--cursors"]);
     assert_eq!(tail.next()["type"], "tidewater.cursor");
     request(&port, "POST /channels/demo", &[], b"before");
     assert_eq!(tail.next()["data"], "before");
@@ -150,7 +148,7 @@ fn a_server_that_is_restarted_is_found_again() {
 
 #[test]
 fn a_source_is_read_without_a_server() {
-    let mut tail = Tail::start(&["memory:x", "--json", "--cursors", "--payload", "envelope"]);
+    let tail = Tail::start(&["memory:x", "--json", "--cursors", "--payload", "envelope"]);
     let first = tail.next();
     assert_eq!(first["type"], "tidewater.cursor");
     let id = first["lastEventId"].as_str().unwrap();

@@ -3,13 +3,12 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::{
-    io::{BufRead, BufReader, Read},
-    process::{Child, ChildStdout, Command, Stdio},
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    process::{Child, Command, Stdio},
+    thread::JoinHandle,
+    time::Duration,
 };
 
-use super::tidewater;
+use super::{Lines, end, text, tidewater};
 
 /// The servers that this build has.
 pub(crate) fn servers() -> Vec<&'static str> {
@@ -31,7 +30,7 @@ pub(crate) struct Gateway {
     /// `127.0.0.1:PORT`
     pub(crate) address: String,
     // Kept open: a gateway whose output nobody takes is another case.
-    _stdout: BufReader<ChildStdout>,
+    _stdout: Lines,
     stderr: Option<JoinHandle<String>>,
 }
 
@@ -47,17 +46,11 @@ impl Gateway {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let stderr = thread::spawn(move || {
-            let mut text = String::new();
-            drop(stderr.read_to_string(&mut text));
-            text
-        });
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
+        let stderr = text(child.stderr.take().unwrap());
+        let stdout = Lines::of(child.stdout.take().unwrap());
+        let line = stdout.first();
         let Some(address) = line.trim().strip_prefix("Serving on http://") else {
-            drop(child.wait());
+            drop(child.kill());
             panic!("{args:?}: {line:?}, {}", stderr.join().unwrap());
         };
         let address = address.trim_end_matches('/').to_owned();
@@ -76,15 +69,8 @@ impl Gateway {
 
     /// Waits for its end: the exit code, and all of its standard error.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
-        let until = Instant::now() + PATIENCE;
-        let status = loop {
-            match self.child.try_wait().unwrap() {
-                Some(status) => break status,
-                None => assert!(Instant::now() < until, "it does not end"),
-            }
-            thread::sleep(Duration::from_millis(10));
-        };
-        (status.code(), self.stderr.take().unwrap().join().unwrap())
+        let code = end(&mut self.child);
+        (code, self.stderr.take().unwrap().join().unwrap())
     }
 }
 

@@ -6,10 +6,14 @@ pub(crate) mod client;
 pub(crate) mod gateway;
 
 use std::{
-    io::Write,
-    process::{Command, Stdio},
-    thread,
+    io::{BufRead, BufReader, Read, Write},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
+
+use gateway::PATIENCE;
 
 /// The binary, with no log filter from outside.
 pub(crate) fn tidewater() -> Command {
@@ -45,6 +49,7 @@ impl Done {
 }
 
 /// Runs it to its end with this on standard input.
+#[track_caller]
 pub(crate) fn run(args: &[&str], stdin: &[u8]) -> Done {
     let mut command = tidewater();
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -52,11 +57,62 @@ pub(crate) fn run(args: &[&str], stdin: &[u8]) -> Done {
     let (mut input, bytes) = (child.stdin.take().unwrap(), stdin.to_vec());
     // A command that ends early closes its input: what it did is looked at, not what it left unread.
     let writer = thread::spawn(move || drop(input.write_all(&bytes)));
-    let output = child.wait_with_output().unwrap();
+    let stdout = text(child.stdout.take().unwrap());
+    let stderr = text(child.stderr.take().unwrap());
+    let code = end(&mut child);
     writer.join().unwrap();
-    Done {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
+    Done { code, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+}
+
+/// Waits for its end: the exit code, or `None` if a signal killed it. Kills it, and fails, if it takes too long.
+#[track_caller]
+pub(crate) fn end(child: &mut Child) -> Option<i32> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if Instant::now() > until {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("it does not end");
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Reads all of it in the background.
+pub(crate) fn text(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        drop(from.read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// The lines that come out of it, each within [`PATIENCE`].
+pub(crate) struct Lines(Receiver<String>);
+
+impl Lines {
+    pub(crate) fn of(from: impl Read + Send + 'static) -> Self {
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(from).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self(lines)
+    }
+
+    /// The first, or nothing if there is none.
+    pub(crate) fn first(&self) -> String {
+        self.0.recv_timeout(PATIENCE).unwrap_or_default()
+    }
+
+    #[track_caller]
+    pub(crate) fn next(&self) -> String {
+        self.0.recv_timeout(PATIENCE).expect("no line comes")
     }
 }
