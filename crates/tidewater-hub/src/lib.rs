@@ -29,7 +29,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `hub`, `channel`, `builder`, `settings` | what an application touches |
-//! | `pump` | the one upstream subscription |
+//! | `pump`, `probe` | the one upstream subscription, and whether it is still there when it says nothing |
 //! | `render`, `wire` | from messages to frames, and the hub's own blocks |
 //! | `frame`, `log` | the bounded log: pure |
 //! | `resume`, `walk` | where a client starts, and what it gets on its own path: pure |
@@ -47,6 +47,7 @@ mod frame;
 mod hub;
 mod log;
 mod open;
+mod probe;
 mod pump;
 mod render;
 mod resume;

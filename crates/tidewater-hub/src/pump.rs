@@ -7,6 +7,7 @@ use tidewater_core::{Bounds, Cursor, Deliveries, Error, ErrorKind, Result, Retry
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::{
+    probe::Probe,
     render::{Press, is_behind, told_by_start},
     resume::Topics,
     state::Shared,
@@ -82,6 +83,7 @@ async fn deliver(shared: &Shared, press: &mut Press, deliveries: Deliveries) -> 
     let mut evict =
         interval((shared.settings.log.age / 4).clamp(Duration::from_millis(100), Duration::from_secs(5)));
     evict.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut probe = Probe::new(shared);
     loop {
         let chunk = tokio::select! {
             chunk = chunks.next() => chunk,
@@ -89,10 +91,12 @@ async fn deliver(shared: &Shared, press: &mut Press, deliveries: Deliveries) -> 
                 shared.lock().evict(now);
                 continue;
             }
+            () = probe.step() => continue,
         };
         let Some(chunk) = chunk else {
             return Err(Error::new(ErrorKind::Unavailable, "the source ended its stream"));
         };
+        probe.alive();
         for delivery in chunk {
             match delivery {
                 Ok(delivery) => press.add(delivery, &shared.render, BATCH_BYTES),

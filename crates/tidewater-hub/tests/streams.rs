@@ -274,6 +274,34 @@ async fn a_client_of_a_source_that_is_down_is_told_when_to_come_back() {
 }
 
 /// The application's own step: what it leaves out moves the cursor; where it fails, the channel's choice holds.
+/// I10: a source may wait for a lost broker by itself. Its stream is silent then, and the channel says why.
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_a_source_waits_for_is_told() {
+    let broker = Broker::new(1);
+    let channel = channel(&broker, |builder| builder.heartbeat(Duration::from_secs(1000)));
+    let mut stream = open(&channel, Select::all()).await;
+    broker.set_away(true);
+    broker.publish(0);
+    sleep(Duration::from_secs(10)).await;
+    let status = channel.status();
+    assert_eq!(status.upstream, UpstreamState::Degraded);
+    assert_eq!(status.error.unwrap().to_string(), "the broker is away");
+    assert!(stream.next().now_or_never().is_none(), "the stream stays open");
+
+    broker.set_away(false);
+    let event = timeout(Duration::from_millis(100), stream.next()).await.unwrap().unwrap();
+    assert_eq!(events(&event)[0].data, "1/0/0");
+    assert_eq!(channel.status().upstream, UpstreamState::Live, "by what came");
+
+    broker.set_away(true);
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(channel.status().upstream, UpstreamState::Degraded);
+    broker.set_away(false);
+    sleep(Duration::from_secs(2)).await;
+    let status = channel.status();
+    assert_eq!((status.upstream, status.error.is_none()), (UpstreamState::Live, true), "by its answer");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_map_chooses_renames_and_may_fail() {
     for on_failure in [MapFailure::Gap, MapFailure::AsIs] {

@@ -5,14 +5,17 @@
 use std::{
     fmt,
     ops::Range,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use tidewater_core::{
-    Bounds, Capabilities, Cursor, Delivery, Epoch, Gap, GapReason, Message, NewEpoch, Next, Position, Result,
-    Source, Start, Subscribed, Subscription, TopicBounds, TopicCursor, TopicTag,
+    Bounds, Capabilities, Cursor, Delivery, Epoch, Error, ErrorKind, Gap, GapReason, Message, NewEpoch, Next,
+    Position, Result, Source, Start, Subscribed, Subscription, TopicBounds, TopicCursor, TopicTag,
     sse::{Decoder, Event},
 };
 use tidewater_hub::{Channel, EventStream, Resume, Select};
@@ -30,6 +33,7 @@ pub fn tag() -> TopicTag {
 pub struct Broker {
     log: Mutex<Topic>,
     changed: watch::Sender<u64>,
+    away: AtomicBool,
 }
 
 #[derive(Clone, Debug)]
@@ -41,7 +45,13 @@ struct Topic {
 impl Broker {
     pub fn new(partitions: usize) -> Arc<Self> {
         let log = Mutex::new(Topic { incarnation: 1, partitions: vec![0..0; partitions] });
-        Arc::new(Self { log, changed: watch::Sender::new(0) })
+        Arc::new(Self { log, changed: watch::Sender::new(0), away: AtomicBool::new(false) })
+    }
+
+    /// Whether nobody can reach it. Streams that are open wait until it is back, as those of Kafka's client do.
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::Relaxed);
+        self.changed.send_modify(|n| *n += 1);
     }
 
     pub fn publish(&self, partition: usize) {
@@ -113,6 +123,9 @@ impl Source for View {
     }
 
     async fn bounds(&self) -> Result<Bounds> {
+        if self.broker.away.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Unavailable, "the broker is away"));
+        }
         let (epoch, mut partitions) = (self.broker.epoch(), self.broker.ranges());
         if !self.replay {
             partitions.iter_mut().for_each(|range| range.start = range.end);
@@ -166,6 +179,9 @@ impl Reader {
     }
 
     fn take(&mut self) -> Option<Delivery> {
+        if self.broker.away.load(Ordering::Relaxed) {
+            return None;
+        }
         let (epoch, ranges) = (self.broker.epoch(), self.broker.ranges());
         if epoch != self.epoch {
             self.epoch = epoch;
