@@ -16,7 +16,7 @@ use tokio::signal;
 
 use auth::{Sessions, User};
 
-/// The events of the user who asks, whom the hoop [`auth::identify`] has found.
+/// The events of the user who asks, whom the hoop `auth::identify` has found.
 struct Events(Channel);
 
 #[handler]
