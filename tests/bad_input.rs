@@ -8,9 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tidewater_core::{Cursor, Epoch, TopicTag};
-use tidewater_tests::{
-    Broker, Feed, Gateway, NatsServer, SseClient, eventually, free_port, http, kafka, nats,
-};
+use tidewater_tests::{Broker, Feed, Gateway, SseClient, eventually, free_port, http};
 use tokio::net::TcpListener;
 
 const PATH: &str = "/channels/feed";
@@ -222,136 +220,6 @@ async fn first_shown(client: &mut SseClient) -> Result<Value> {
     Ok(serde_json::from_str(&gap.data)?)
 }
 
-/// `ready` stays 200 and names what is down; the channel comes alive when its broker does. Meanwhile I10.
-#[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
-async fn a_broker_that_is_not_there_at_start_is_tried_again() -> Result<()> {
-    for scheme in ["nats", "jetstream"] {
-        let mut server = NatsServer::reserve()?;
-        let stream = nats::Stream::absent_at(&server.url(), "late");
-        let url =
-            if scheme == "nats" { format!("{}/{}", server.url(), stream.subject()) } else { stream.url() };
-        let gateway = Gateway::new("hyper").channel("feed", &url).channel("other", "memory:").start().await?;
-        let told = degraded(&gateway).await?;
-        ensure!(told["channels"]["other"]["upstream"] == "live", "{told}");
-        comes_back(&gateway).await?;
-
-        server.start().await?;
-        if scheme == "jetstream" {
-            stream.make().await?;
-        }
-        gateway.until_live().await?;
-        exchange(&gateway, &stream).await.with_context(|| gateway.output())?;
-    }
-    Ok(())
-}
-
-#[tokio::test]
-#[ignore = "needs the gateway: run cargo xtask test"]
-async fn an_unreachable_kafka_is_named_and_streams_are_told_to_come_back() -> Result<()> {
-    let url = format!("kafka://127.0.0.1:{}/orders", free_port()?);
-    let gateway = Gateway::new("warp").channel("feed", &url).start().await?;
-    degraded(&gateway).await?;
-    comes_back(&gateway).await
-}
-
-/// A topic or stream that does not exist (yet) is told, and read as soon as it is there.
-#[tokio::test]
-#[ignore = "needs Kafka and NATS: run cargo xtask test"]
-async fn a_topic_that_does_not_exist_is_told_and_read_once_it_does() -> Result<()> {
-    let topic = kafka::Topic::absent("absent", 1)?;
-    let stream = nats::Stream::absent_at(&tidewater_tests::env::nats()?, "absent");
-    for feed in [Feed::Kafka(topic), Feed::JetStream(stream)] {
-        let gateway = Gateway::new("hyper").channel("feed", &feed.url()).start().await?;
-        let told = degraded(&gateway).await?;
-        let name = match &feed {
-            Feed::Kafka(topic) => topic.name(),
-            Feed::JetStream(stream) => stream.name(),
-            Feed::Nats(subject) => subject.name(),
-        };
-        let error = told["channels"]["feed"]["error"].as_str().context("no error")?;
-        ensure!(error.contains(name), "{name:?} is not in {error:?}");
-        comes_back(&gateway).await?;
-        match &feed {
-            Feed::Kafka(topic) => topic.make().await?,
-            Feed::JetStream(stream) => stream.make().await?,
-            Feed::Nats(_) => {}
-        }
-        gateway.until_live().await?;
-        let mut client = SseClient::connect(gateway.address(), PATH, None).await?;
-        client.expect_start().await?;
-        feed.produce(["first"]).await?;
-        let event = client.expect_shown().await?;
-        ensure!((&*event.event_type, &*event.data) == ("message", "first"), "{event:?}");
-    }
-    Ok(())
-}
-
-/// The stream stays open, and goes on exactly where it was (I10, I1).
-#[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
-async fn a_broker_that_is_lost_leaves_streams_open() -> Result<()> {
-    let mut server = NatsServer::reserve()?;
-    server.start().await?;
-    let stream = nats::Stream::create_at(&server.url(), "lost").await?;
-    let gateway = Gateway::new("hyper").channel("feed", &stream.url()).start().await?;
-    gateway.until_live().await?;
-    let mut client = SseClient::connect(gateway.address(), PATH, None).await?;
-    client.expect_start().await?;
-    let told = async {
-        let mut number = 0;
-        for round in 0..3 {
-            if round > 0 {
-                server.kill().await?;
-                degraded(&gateway).await?;
-                ensure!(gateway.ready().await?.0 == 200, "ready is not 200");
-                server.start().await?;
-                if round == 2 {
-                    gateway.until_live().await?;
-                }
-            }
-            let lines: Vec<String> = (number..number + 20).map(|n| n.to_string()).collect();
-            stream.producer().await?.store(&stream.subject(), &[], &lines).await?;
-            for line in &lines {
-                let event = client.expect_shown().await?;
-                ensure!((&*event.event_type, &event.data) == ("message", line), "{event:?}, not {line}");
-            }
-            number += 20;
-        }
-        Ok(())
-    };
-    told.await.with_context(|| format!("the gateway wrote:\n{}", gateway.output()))
-}
-
-/// At most once: what was published while the connection was down is told as a gap, and the stream stays open.
-#[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
-async fn a_core_nats_server_that_is_lost_is_told_as_a_gap() -> Result<()> {
-    let mut server = NatsServer::reserve()?;
-    server.start().await?;
-    let gateway = Gateway::new("hyper").channel("feed", &format!("{}/lost", server.url())).start().await?;
-    gateway.until_live().await?;
-    let mut client = SseClient::connect(gateway.address(), PATH, None).await?;
-    client.expect_start().await?;
-    let told = async {
-        publish(&server, "before").await?;
-        ensure!(client.expect_shown().await?.data == "before", "another message");
-        server.kill().await?;
-        degraded(&gateway).await?;
-        server.start().await?;
-        gateway.until_live().await?;
-        publish(&server, "after").await?;
-        let mut events = vec![client.expect_shown().await?];
-        while events.last().is_some_and(|event| event.data != "after") {
-            events.push(client.expect_shown().await?);
-        }
-        let gaps = events.iter().filter(|event| event.event_type == "tidewater.gap").count();
-        ensure!(gaps == 1 && events.len() == 2, "not one gap: {events:?}");
-        Ok(())
-    };
-    told.await.with_context(|| format!("the gateway wrote:\n{}", gateway.output()))
-}
-
 /// I9: every stream ends in order within the deadline, each told when to come back; then the process ends.
 #[tokio::test]
 #[ignore = "needs the gateway: run cargo xtask test"]
@@ -388,46 +256,4 @@ async fn sigterm_drains_open_streams() -> Result<()> {
         ensure!(retries.len() > 1, "{server}: all come back at the same time: {retries:?}");
     }
     Ok(())
-}
-
-/// Waits until `ready` says 200 and that the channel is degraded, and why.
-async fn degraded(gateway: &Gateway) -> Result<Value> {
-    eventually("the channel to be told as degraded", || async {
-        let (status, told) = gateway.ready().await?;
-        ensure!(status == 200, "{status}: {told}");
-        let listed = told["degraded"].as_array().is_some_and(|names| names.iter().any(|name| name == "feed"));
-        ensure!(told["status"] == "degraded" && listed, "{told}");
-        ensure!(told["channels"]["feed"]["error"].is_string(), "{told}");
-        Ok(told)
-    })
-    .await
-    .with_context(|| format!("the gateway wrote:\n{}", gateway.output()))
-}
-
-/// I10: before the channel has a position, 200, `retry:`, and the end.
-async fn comes_back(gateway: &Gateway) -> Result<()> {
-    let mut client = SseClient::connect(gateway.address(), PATH, None).await?;
-    ensure!(client.status() == 200, "status {}", client.status());
-    let events = client.expect_end().await?;
-    ensure!(events.is_empty(), "{events:?}");
-    ensure!(client.retry() >= Some(Duration::from_millis(500)), "retry {:?}", client.retry());
-    Ok(())
-}
-
-/// A message through a subject, to see that the channel is alive.
-async fn exchange(gateway: &Gateway, stream: &nats::Stream) -> Result<()> {
-    let mut client = SseClient::connect(gateway.address(), PATH, None).await?;
-    client.expect_start().await?;
-    let mut producer = stream.producer().await?;
-    producer.publish(&stream.subject(), &[], b"here").await?;
-    producer.flush().await?;
-    let event = client.expect_shown().await?;
-    ensure!((&*event.event_type, &*event.data) == ("message", "here"), "{event:?}");
-    Ok(())
-}
-
-async fn publish(server: &NatsServer, text: &str) -> Result<()> {
-    let mut producer = tidewater_tests::NatsProducer::connect(&server.url()).await?;
-    producer.publish("lost", &[], text.as_bytes()).await?;
-    producer.flush().await
 }

@@ -39,6 +39,14 @@ pub fn gateway() -> Result<PathBuf> {
     binary("TIDEWATER_BIN", "the gateway's binary")
 }
 
+/// The binary of xtask, which starts and kills brokers.
+///
+/// # Errors
+/// If `TIDEWATER_XTASK` is not set or no file.
+pub fn xtask() -> Result<PathBuf> {
+    binary("TIDEWATER_XTASK", "xtask's binary")
+}
+
 fn binary(name: &str, what: &str) -> Result<PathBuf> {
     let path = PathBuf::from(variable(name, what)?);
     ensure!(path.is_file(), "{name}={} is no file; it should be {what}", path.display());

@@ -27,18 +27,22 @@ impl Topic {
     /// # Errors
     /// If there is no Kafka, or it refuses.
     pub async fn create(base: &str, partitions: u32) -> Result<Self> {
-        let topic = Self::absent(base, partitions)?;
+        Self::create_at(&env::kafka()?, base, partitions).await
+    }
+
+    /// Makes a topic on this broker, `host:port`.
+    ///
+    /// # Errors
+    /// If there is no such broker, or it refuses.
+    pub async fn create_at(broker: &str, base: &str, partitions: u32) -> Result<Self> {
+        let topic = Self::absent_at(broker, base, partitions);
         topic.make().await?;
         Ok(topic)
     }
 
     /// A name that nobody has used, and no topic yet: [`make`](Self::make) it.
-    ///
-    /// # Errors
-    /// If there is no Kafka.
-    pub fn absent(base: &str, partitions: u32) -> Result<Self> {
-        let name = format!("{base}-{:08x}", fastrand::u32(..));
-        Ok(Self { broker: env::kafka()?, name, partitions })
+    pub fn absent_at(broker: &str, base: &str, partitions: u32) -> Self {
+        Self { broker: broker.to_owned(), name: format!("{base}-{:08x}", fastrand::u32(..)), partitions }
     }
 
     /// Makes the topic of this name. Messages may have 4 MiB.

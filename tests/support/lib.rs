@@ -22,6 +22,7 @@ pub mod env;
 mod gateway;
 pub mod http;
 pub mod kafka;
+mod kafka_server;
 pub mod nats;
 mod nats_server;
 mod nats_wire;
@@ -32,6 +33,7 @@ mod wait;
 
 pub use client::{Event, SseClient};
 pub use gateway::{Gateway, GatewayBuilder};
+pub use kafka_server::KafkaServer;
 pub use nats_server::NatsServer;
 pub use nats_wire::Producer as NatsProducer;
 pub use oracle::{Offset, Oracle};

@@ -11,7 +11,7 @@ use tokio::{
 /// How long something may take that should take a moment: only what is broken takes as long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Asks every 20 ms until the answer is `Ok`, for [`PATIENCE`] at most.
+/// Asks every 50 ms until the answer is `Ok`, for [`PATIENCE`] at most.
 ///
 /// # Errors
 /// The last answer, with `what` was waited for.
@@ -26,7 +26,7 @@ where
             Err(error) if Instant::now() > deadline => {
                 return Err(error).with_context(|| format!("waited {PATIENCE:?} for {what}"));
             }
-            Err(_) => sleep(Duration::from_millis(20)).await,
+            Err(_) => sleep(Duration::from_millis(50)).await,
         }
     }
 }
