@@ -25,6 +25,32 @@ impl Progress {
         self.lock().1.clone()
     }
 
+    /// Counts what has been taken, and moves behind it.
+    fn note(&self, delivery: Delivery) {
+        let mut progress = self.lock();
+        let (messages, cursor) = &mut *progress;
+        match delivery {
+            Delivery::Message(message) => {
+                *messages += 1;
+                let epoch = cursor.topic(message.tag).map(|topic| topic.epoch).unwrap_or_default();
+                cursor.advance(message.tag, epoch, message.partition, &message.position);
+            }
+            Delivery::Progress(to) => cursor.merge(&to),
+            Delivery::Gap(gap) => {
+                eprintln!("\nmissing in {}/{}: {:?} ({})", gap.topic, gap.partition, gap.missing, gap.reason);
+                if let (Some(missing), Some(topic)) = (gap.missing, cursor.topic(gap.tag)) {
+                    cursor.raise(gap.tag, topic.epoch, gap.partition, missing.end);
+                }
+            }
+            Delivery::Epoch(new) => {
+                eprintln!("\n{} was made anew", new.topic);
+                for (partition, next) in (0..).zip(new.start) {
+                    cursor.raise(new.tag, new.epoch.tag(), partition, next);
+                }
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, (u64, Cursor)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -60,31 +86,14 @@ async fn copy(
 ) -> Result<()> {
     let subscribed = source.subscribe(from).await?;
     progress.lock().1 = subscribed.start;
-    // Up to a window of them is on its way at a time; counted in the order in which they came.
-    let mut done = subscribed.deliveries.map_ok(|delivery| send(sink, delivery)).try_buffered(window);
+    let mut deliveries = subscribed.deliveries;
+    // A sink connects with its first message. That one goes alone, so that none overtakes it meanwhile.
+    if let Some(first) = deliveries.try_next().await? {
+        progress.note(send(sink, first).await?);
+    }
+    let mut done = deliveries.map_ok(|delivery| send(sink, delivery)).try_buffered(window);
     while let Some(delivery) = done.try_next().await? {
-        let mut progress = progress.lock();
-        let (messages, cursor) = &mut *progress;
-        match delivery {
-            Delivery::Message(message) => {
-                *messages += 1;
-                let epoch = cursor.topic(message.tag).map(|topic| topic.epoch).unwrap_or_default();
-                cursor.advance(message.tag, epoch, message.partition, &message.position);
-            }
-            Delivery::Progress(to) => cursor.merge(&to),
-            Delivery::Gap(gap) => {
-                eprintln!("\nmissing in {}/{}: {:?} ({})", gap.topic, gap.partition, gap.missing, gap.reason);
-                if let (Some(missing), Some(topic)) = (gap.missing, cursor.topic(gap.tag)) {
-                    cursor.raise(gap.tag, topic.epoch, gap.partition, missing.end);
-                }
-            }
-            Delivery::Epoch(new) => {
-                eprintln!("\n{} was made anew", new.topic);
-                for (partition, next) in (0..).zip(new.start) {
-                    cursor.raise(new.tag, new.epoch.tag(), partition, next);
-                }
-            }
-        }
+        progress.note(delivery);
     }
     Ok(())
 }

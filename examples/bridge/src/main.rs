@@ -61,7 +61,10 @@ async fn main() -> anyhow::Result<()> {
         _ = signal::ctrl_c() => Ok(()),
     };
     report.abort();
-    eprintln!("\n{} messages. To go on here: --after {}", progress.messages(), progress.cursor());
+    eprintln!("\n{} messages", progress.messages());
+    if !progress.cursor().is_empty() {
+        eprintln!("To go on here: --after {}", progress.cursor());
+    }
     Ok(outcome?)
 }
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{fs, io::Write as _, path::PathBuf};
+use std::{fs, io::Write as _, path::PathBuf, time::Duration};
 
 use custom_source::{Lines, LinesSink};
 use futures_util::StreamExt as _;
@@ -19,7 +19,8 @@ fn file(content: &[u8]) -> (TempDir, PathBuf) {
 }
 
 async fn next(subscribed: &mut Subscribed) -> Delivery {
-    subscribed.deliveries.next().await.unwrap().unwrap()
+    let delivery = tokio::time::timeout(Duration::from_secs(20), subscribed.deliveries.next());
+    delivery.await.expect("nothing comes").unwrap().unwrap()
 }
 
 async fn text(subscribed: &mut Subscribed) -> String {
