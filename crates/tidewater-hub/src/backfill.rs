@@ -15,7 +15,7 @@ use std::{
 use futures_util::StreamExt as _;
 use tidewater_core::{Bounds, Cursor, Deliveries, Error, ErrorKind, Result, Retry, Subscription};
 use tokio::{
-    sync::{Mutex as AsyncMutex, Semaphore, oneshot, watch},
+    sync::{Mutex as AsyncMutex, Semaphore, SemaphorePermit, oneshot, watch},
     time::{Instant, sleep, timeout},
 };
 
@@ -86,15 +86,20 @@ impl Default for Backfill {
     }
 }
 
-/// Fetches the segment after a cursor. The task behind it goes on when the receiver is dropped, up to the end of the
-/// segment; it ends with the receiver only while the broker can't be reached.
+/// Fetches the segment after a cursor. A reader that has begun goes on when the receiver is dropped, up to the end of
+/// the segment; while it waits for its turn, or for a broker that can't be reached, it ends with the receiver, so that
+/// clients that come and go leave no queue behind.
 pub(crate) fn fetch(shared: &Arc<Shared>, cursor: Cursor) -> oneshot::Receiver<Result<Weak<Segment>>> {
     let (mut sender, receiver) = oneshot::channel();
     let shared = shared.clone();
     tokio::spawn(async move {
         let mut backoff = FIRST_BACKOFF;
         let result = loop {
-            match shared.backfill.segment(&shared, &cursor).await {
+            let turn = tokio::select! {
+                turn = shared.backfill.turn(&cursor) => turn,
+                () = sender.closed() => return,
+            };
+            match shared.backfill.take(turn, &shared, &cursor).await {
                 Err(error) if error.retry() == Retry::Later => {
                     tracing::debug!(channel = &*shared.name, "backfill waits for the broker: {error}");
                     tokio::select! {
@@ -135,17 +140,29 @@ impl Backfill {
         Ok(answered(shared.source.subscribe(Subscription::at(time))).await?.start)
     }
 
-    async fn segment(&self, shared: &Shared, cursor: &Cursor) -> Result<Arc<Segment>> {
-        let _filling = loop {
-            let mut other = match self.look(cursor) {
-                Looked::Found(segment) => return Ok(segment),
-                Looked::Ours(filling) => break filling,
-                Looked::Others(other) => other,
+    /// Waits until there is a segment for this cursor, or a reader's slot to fill one.
+    async fn turn(&self, cursor: &Cursor) -> Turn<'_> {
+        loop {
+            let filling = match self.look(cursor) {
+                Looked::Found(segment) => return Turn::Found(segment),
+                Looked::Ours(filling) => filling,
+                Looked::Others(mut other) => {
+                    // An error only says that the one who fills it has ended.
+                    drop(other.changed().await);
+                    continue;
+                }
             };
-            // An error only says that the one who fills it has ended.
-            drop(other.changed().await);
+            // Never closed; without a permit it would only be one reader more.
+            let reader = self.readers.acquire().await.ok();
+            return Turn::Ours(filling, reader);
+        }
+    }
+
+    async fn take(&self, turn: Turn<'_>, shared: &Shared, cursor: &Cursor) -> Result<Arc<Segment>> {
+        let (_filling, _reader) = match turn {
+            Turn::Found(segment) => return Ok(segment),
+            Turn::Ours(filling, reader) => (filling, reader),
         };
-        let _reader = self.readers.acquire().await;
         let mut reader = match self.take_warm(cursor) {
             Some(reader) => reader,
             None => Reader::open(shared, cursor).await?,
@@ -198,6 +215,12 @@ enum Looked<'a> {
     Found(Arc<Segment>),
     Others(watch::Receiver<()>),
     Ours(Filling<'a>),
+}
+
+/// What a client's turn brings.
+enum Turn<'a> {
+    Found(Arc<Segment>),
+    Ours(Filling<'a>, Option<SemaphorePermit<'a>>),
 }
 
 /// The right to fill a segment; whoever waits for it looks again when it is dropped.

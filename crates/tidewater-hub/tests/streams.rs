@@ -4,12 +4,15 @@
 
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use support::{Books, Broker, at_end, tag};
 use tidewater_core::{
-    Cursor, Error, ErrorKind, Headers, Message, Outgoing, PayloadMode, Start,
+    Cursor, Error, ErrorKind, Headers, Message, Next, Outgoing, PayloadMode, Start, TopicCursor,
     memory::{MemoryBounds, MemoryLog},
     sse::{Decoder, Event},
 };
@@ -137,6 +140,41 @@ async fn a_client_that_falls_behind_is_filled_up_from_the_broker() {
     settle().await;
     assert!(books.read(&mut stream, 3, |books| at_end(books, &broker)).await);
     books.assert_exact(&broker);
+}
+
+/// I5: slots belong to readers. Clients that ask for ancient history and are gone leave no queue behind.
+#[tokio::test(start_paused = true)]
+async fn clients_that_come_and_go_do_not_hold_up_those_who_stay() {
+    let broker = Broker::new(2);
+    let channel = channel(&broker, |builder| builder.log(TINY));
+    let mut books = Books::default();
+    books.read(&mut books.open(&channel, Select::all()).await, 1, |_| false).await;
+    for n in 0..600 {
+        broker.publish(n % 2);
+        tokio::task::yield_now().await;
+    }
+    settle().await;
+    let before = broker.subscriptions.load(Ordering::Relaxed);
+    // Each segment takes its two seconds from now on.
+    broker.delay.store(20, Ordering::Relaxed);
+    for n in 0..200_u64 {
+        // No two of them can share what is read for the other.
+        let next = Next::Offsets(vec![n, 200 - n]);
+        let topic = TopicCursor { tag: tag(), epoch: broker.epoch().tag(), next };
+        let forged: Cursor = [topic].into_iter().collect();
+        let gone = Books { last_id: Some(forged.to_string()), ..Books::default() };
+        let mut stream = gone.open(&channel, Select::all()).await;
+        assert!(stream.next().await.is_some());
+        tokio::task::yield_now().await;
+    }
+    let mut stream = books.open(&channel, Select::all()).await;
+    let first = books.read(&mut stream, 100, |books| !books.got.is_empty());
+    assert!(
+        timeout(Duration::from_secs(5), first).await.unwrap_or(false),
+        "held up by clients that are gone"
+    );
+    let readers = broker.subscriptions.load(Ordering::Relaxed) - before;
+    assert!(readers <= 12, "{readers} readers for clients that are gone");
 }
 
 /// I7, disconnect and skip.

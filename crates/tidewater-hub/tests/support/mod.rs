@@ -7,8 +7,9 @@ use std::{
     ops::Range,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -34,6 +35,10 @@ pub struct Broker {
     log: Mutex<Topic>,
     changed: watch::Sender<u64>,
     away: AtomicBool,
+    /// Subscriptions so far.
+    pub subscriptions: AtomicUsize,
+    /// How long each message takes, in milliseconds.
+    pub delay: AtomicU64,
 }
 
 #[derive(Clone, Debug)]
@@ -45,7 +50,13 @@ struct Topic {
 impl Broker {
     pub fn new(partitions: usize) -> Arc<Self> {
         let log = Mutex::new(Topic { incarnation: 1, partitions: vec![0..0; partitions] });
-        Arc::new(Self { log, changed: watch::Sender::new(0), away: AtomicBool::new(false) })
+        Arc::new(Self {
+            log,
+            changed: watch::Sender::new(0),
+            away: AtomicBool::new(false),
+            subscriptions: AtomicUsize::new(0),
+            delay: AtomicU64::new(0),
+        })
     }
 
     /// Whether nobody can reach it. Streams that are open wait until it is back, as those of Kafka's client do.
@@ -134,6 +145,7 @@ impl Source for View {
     }
 
     async fn subscribe(&self, subscription: Subscription) -> Result<Subscribed> {
+        self.broker.subscriptions.fetch_add(1, Ordering::Relaxed);
         let (epoch, ranges) = (self.broker.epoch(), self.broker.ranges());
         let wanted = subscription.after.as_ref().and_then(|cursor| cursor.topic(tag()));
         let next: Vec<u64> = (0..)
@@ -169,6 +181,10 @@ impl Reader {
             // Some nodes are slower than others.
             for _ in 0..self.rng.usize(..4) {
                 tokio::task::yield_now().await;
+            }
+            let delay = self.broker.delay.load(Ordering::Relaxed);
+            if delay > 0 {
+                tokio::time::sleep(Duration::from_millis(delay)).await;
             }
             self.changed.borrow_and_update();
             if let Some(delivery) = self.take() {
