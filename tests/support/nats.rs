@@ -1,7 +1,9 @@
 //! Subjects and JetStream streams of a real nats-server.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result};
-use async_nats::jetstream::{self, stream};
+use async_nats::jetstream::{self, ErrorCode, context::CreateStreamErrorKind, stream};
 
 use crate::{NatsProducer, env};
 
@@ -82,7 +84,7 @@ impl Stream {
         Self { server: server.to_owned(), name: format!("{base}-{:08x}", fastrand::u32(..)) }
     }
 
-    /// Makes the stream of this name.
+    /// Makes the stream of this name. After a deletion the server may find its own files in the way for a moment.
     ///
     /// # Errors
     /// If the server refuses.
@@ -93,8 +95,17 @@ impl Stream {
             storage: stream::StorageType::File,
             ..Default::default()
         };
-        self.context().await?.create_stream(config).await.context("creating the stream")?;
-        Ok(())
+        let context = self.context().await?;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let Err(error) = context.create_stream(config.clone()).await else { return Ok(()) };
+            let in_the_way = matches!(error.kind(), CreateStreamErrorKind::JetStream(error)
+                if error.error_code() == ErrorCode::STREAM_CREATE);
+            if !in_the_way || Instant::now() > deadline {
+                return Err(error).context("creating the stream");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Deletes the stream and makes it again: another incarnation under the same name.

@@ -136,7 +136,7 @@ async fn a_stream_that_is_deleted_is_looked_for_and_then_the_source_says_so() {
     let error = source.subscribe(Subscription::latest()).await.unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::NotFound, Retry::Later));
     // And it is found once it is there.
-    stream.context.create_stream(stream.config.clone()).await.unwrap();
+    stream.make().await;
     assert!(source.subscribe(Subscription::latest()).await.is_ok());
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use async_nats::{
     Client, HeaderMap,
-    jetstream::{self, stream},
+    jetstream::{self, ErrorCode, context::CreateStreamErrorKind, stream},
 };
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
@@ -139,7 +139,19 @@ impl TestStream {
 
     pub async fn recreate(&self) {
         self.context.delete_stream(&self.name).await.unwrap();
-        self.context.create_stream(self.config.clone()).await.unwrap();
+        self.make().await;
+    }
+
+    /// Makes the stream after it was deleted. The server answers a deletion before it has removed the files, and may
+    /// find them in the way of the new ones.
+    pub async fn make(&self) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while let Err(error) = self.context.create_stream(self.config.clone()).await {
+            let in_the_way = matches!(error.kind(), CreateStreamErrorKind::JetStream(error)
+                if error.error_code() == ErrorCode::STREAM_CREATE);
+            assert!(in_the_way && tokio::time::Instant::now() < deadline, "{error}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 
