@@ -24,7 +24,7 @@
 //!
 //! #[handler]
 //! async fn events(resume: Resume, req: &mut Request, depot: &mut Depot) -> Option<Reply> {
-//!     let channel = depot.obtain::<Channel>().ok()?;
+//!     let channel = depot.get_typed::<Channel>().ok()?;
 //!     let user: String = req.param("user")?;
 //!     Some(channel.stream(resume, Select::key(user)).await.into())
 //! }
