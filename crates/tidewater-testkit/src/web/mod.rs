@@ -2,12 +2,21 @@
 //!
 //! An adapter's test implements [`Server`], which mounts a channel in both forms, and lets the suite run:
 //!
-//! ```ignore
+//! ```no_run
+//! use tidewater_testkit::web::{Mount, Running, Server};
+//!
+//! # async fn serve_with_mine(_: Mount) -> std::io::Result<Running> {
+//! #     Err(std::io::ErrorKind::Unsupported.into())
+//! # }
 //! #[derive(Debug)]
 //! struct Mine;
 //!
 //! #[async_trait::async_trait]
-//! impl tidewater_testkit::web::Server for Mine { /* … */ }
+//! impl Server for Mine {
+//!     async fn start(&self, mount: Mount) -> std::io::Result<Running> {
+//!         serve_with_mine(mount).await
+//!     }
+//! }
 //!
 //! tidewater_testkit::web_suite!(Mine);
 //! ```
