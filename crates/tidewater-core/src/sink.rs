@@ -14,6 +14,9 @@ pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// Publishes one message to the sink's own topic (the message's [`topic`](Message::topic) is not looked at) and
     /// resolves once the broker has it.
     ///
+    /// Calls that are under way at the same time are published in no promised order: await one before the next where
+    /// the order matters.
+    ///
     /// # Errors
     /// [`Rejected`](crate::ErrorKind::Rejected) for a message the broker will never take,
     /// [`Unavailable`](crate::ErrorKind::Unavailable) where a retry can help. After an error of the second kind the

@@ -295,3 +295,29 @@ impl Bounds {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(name: &str, tag: u32) -> TopicBounds {
+        TopicBounds { name: name.into(), tag: TopicTag(tag), epoch: Epoch(1), partitions: vec![3..7, 0..2] }
+    }
+
+    /// I2: a cursor knows topics by their tags alone.
+    #[test]
+    fn topics_that_share_a_tag_are_refused_by_name() {
+        let bounds = |tags: [u32; 2]| Bounds { topics: vec![topic("a", tags[0]), topic("b", tags[1])] };
+        assert!(bounds([1, 2]).check().is_ok());
+        let error = bounds([1, 1]).check().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains("\"a\" and \"b\""), "{error}");
+    }
+
+    #[test]
+    fn bounds_are_cursors_of_both_ends() {
+        let bounds = Bounds { topics: vec![topic("a", 1)] };
+        assert_eq!(bounds.first().topic(TopicTag(1)).unwrap().offsets(), [3, 0]);
+        assert_eq!(bounds.end().topic(TopicTag(1)).unwrap().offsets(), [7, 2]);
+    }
+}

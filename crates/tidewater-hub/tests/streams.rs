@@ -311,6 +311,22 @@ async fn a_client_of_a_source_that_is_down_is_told_when_to_come_back() {
     assert_eq!(channel.cursor().await.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
+/// I2: an id that could not come back through the proxies in front is refused, unless it is allowed.
+#[tokio::test(start_paused = true)]
+async fn a_channel_with_ids_past_4_kib_has_to_allow_them() {
+    let broker = Broker::new(400);
+    let refused = channel(&broker, |builder| builder);
+    settle().await;
+    let status = refused.status();
+    let error = status.error.unwrap();
+    assert_eq!((status.upstream, error.kind()), (UpstreamState::Degraded, ErrorKind::Config));
+    assert!(error.to_string().contains("400 partitions") && error.to_string().contains("nginx"), "{error}");
+
+    let allowed = channel(&broker, |builder| builder.large_ids(true));
+    drop(open(&allowed, Select::all()).await);
+    assert_eq!(allowed.status().upstream, UpstreamState::Live);
+}
+
 /// The application's own step: what it leaves out moves the cursor; where it fails, the channel's choice holds.
 /// I10: a source may wait for a lost broker by itself. Its stream is silent then, and the channel says why.
 #[tokio::test(start_paused = true)]
