@@ -169,6 +169,12 @@ impl fmt::Debug for EventStream {
 }
 
 impl State {
+    /// Whether a client on the shared bytes, which is to read `next`, has all that it wants up to the head.
+    fn has_everything(&self, slot: usize, generation: u64, next: u64) -> bool {
+        let at_end = self.log.as_ref().is_some_and(|log| log.next() == next);
+        generation == self.generation && (at_end || self.waiters.is_parked(slot))
+    }
+
     /// A slot for a client, the generation it belongs to, and the live edge.
     fn add(&mut self, select: &Select) -> (usize, u64, u64, Arc<Cursor>) {
         let slot = self.waiters.add(select);
@@ -221,7 +227,16 @@ impl Client {
         let next = Instant::now() + self.shared.settings.heartbeat;
         self.heartbeat.as_mut().reset(next);
         let own = match &self.phase {
-            Phase::Shared { .. } => return Poll::Ready(self.shared.lock().heartbeat()),
+            Phase::Shared { next, .. } => {
+                let mut state = self.shared.lock();
+                if state.has_everything(self.slot, self.generation, *next) {
+                    return Poll::Ready(state.heartbeat());
+                }
+                drop(state);
+                // Something was appended since it was polled, and has woken it: that comes first, with its ids.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             Phase::Own { walk, .. } => walk,
             Phase::Fetch { past, .. } | Phase::Read { past, .. } => &past.walk,
         };

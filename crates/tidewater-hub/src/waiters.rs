@@ -97,6 +97,11 @@ impl Waiters {
         }
     }
 
+    /// Whether it waits with a selection, and nothing that was appended since concerns it.
+    pub(crate) fn is_parked(&self, slot: usize) -> bool {
+        matches!(self.slots.get(slot), Some(Some(client)) if client.mark == Mark::Nothing)
+    }
+
     /// The client is here again: how far may it jump? It reads by itself from now on.
     pub(crate) fn unpark(&mut self, slot: usize) -> Mark {
         match self.slots.get_mut(slot) {

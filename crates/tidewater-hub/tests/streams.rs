@@ -62,6 +62,48 @@ async fn an_idle_client_gets_its_cursor() {
     );
 }
 
+/// I6: a heartbeat that falls due while messages come says what the client has, never what is on its way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_heartbeat_is_never_ahead_of_its_client() {
+    const MESSAGES: u64 = 20_000;
+    let log = MemoryLog::new("beats");
+    let hub = Hub::new();
+    let channel = hub.channel("c").source(log.source()).heartbeat(Duration::from_micros(50)).open().unwrap();
+    let mut readers = Vec::new();
+    for n in 0..8 {
+        let select = if n % 2 == 0 { Select::all() } else { Select::key("k") };
+        let mut stream = open(&channel, select).await;
+        readers.push(tokio::spawn(async move {
+            let (mut next, mut beats) = (0, 0);
+            while next < MESSAGES {
+                for event in events(&stream.next().await.unwrap()) {
+                    let id: Cursor = event.last_event_id.parse().unwrap();
+                    let at = id.topics()[0].offset(0);
+                    if event.event_type == "message" {
+                        next += 1;
+                    } else {
+                        beats += 1;
+                    }
+                    assert_eq!(at, next, "{}", event.event_type);
+                }
+            }
+            beats
+        }));
+    }
+    let publisher = std::thread::spawn(move || {
+        for _ in 0..MESSAGES {
+            log.publish(Message::new("", "x").with_key("k"));
+            std::thread::sleep(Duration::from_micros(20));
+        }
+    });
+    let mut beats = 0;
+    for reader in readers {
+        beats += reader.await.unwrap();
+    }
+    publisher.join().unwrap();
+    assert!(beats > 100, "{beats} heartbeats");
+}
+
 /// I8: a message wakes only the clients that want it.
 #[tokio::test(start_paused = true)]
 async fn a_message_wakes_only_whom_it_concerns() {
