@@ -12,12 +12,14 @@
 //! A crate registers its plugin with one `inventory::submit!` of a [`Plugin`]. A crate that nothing refers to is
 //! never linked, and its plugin isn't there: say `extern crate its_name as _;` where you want it.
 
+mod env;
 mod url;
 
 use std::sync::Arc;
 
 use crate::{Capabilities, Error, ErrorKind, Result, Sink, Source};
 
+pub use env::expand;
 pub use url::{Params, SourceUrl};
 
 /// One kind of source and sink, as a crate registers it.

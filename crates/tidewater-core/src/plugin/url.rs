@@ -6,6 +6,7 @@ use std::{fmt, str::FromStr};
 
 use percent_encoding::percent_decode_str;
 
+use super::expand;
 use crate::{Error, ErrorKind, Result};
 
 /// A URL, split at what all plugins share: `scheme:`, what stands between it and `?`, and the parameters.
@@ -21,7 +22,10 @@ use crate::{Error, ErrorKind, Result};
 /// # Ok::<(), tidewater_core::Error>(())
 /// ```
 ///
-/// `Display` leaves out what could be a secret: `user:password@` and the values of the parameters.
+/// A secret need not stand in it: in the value of a parameter `${NAME}` is the environment variable of that name (see
+/// [`expand`](crate::plugin::expand)).
+///
+/// `Display` leaves out what could be a secret: `user:password@` and the values of the parameters. So do all errors.
 #[derive(Clone)]
 pub struct SourceUrl {
     scheme: String,
@@ -54,21 +58,28 @@ impl SourceUrl {
         decode(&self.path)
     }
 
-    /// The parameters, percent-decoded, in their order.
+    /// The parameters, percent-decoded and [expanded](crate::plugin::expand), in their order.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for one without `=`, one given twice, or one that doesn't decode to UTF-8.
+    /// [`ErrorKind::Config`] for one without `=`, one given twice, one that doesn't decode to UTF-8, or one that names
+    /// an environment variable that is not set.
     pub fn params(&self) -> Result<Params> {
+        let config = |message: String| Error::new(ErrorKind::Config, message);
         let mut all: Vec<(String, String)> = Vec::new();
-        for pair in self.query.split('&').filter(|pair| !pair.is_empty()) {
+        for (index, pair) in self.query.split('&').filter(|pair| !pair.is_empty()).enumerate() {
+            // Not shown: it may be the end of a password that holds a "?".
             let (name, value) = pair.split_once('=').ok_or_else(|| {
-                Error::new(ErrorKind::Config, format!("the parameter {pair:?} has no value: write {pair}=…"))
+                config(format!("{self}: parameter {} behind \"?\" has no value: write NAME=VALUE", index + 1))
             })?;
             let name = decode(name)?;
             if all.iter().any(|(other, _)| *other == name) {
-                return Err(Error::new(ErrorKind::Config, format!("the parameter {name:?} is given twice")));
+                return Err(config(format!("the parameter {name:?} is given twice")));
             }
-            all.push((name, decode(value)?));
+            let value = percent_decode_str(value).decode_utf8().map_err(|_| {
+                config(format!("the value of the parameter {name:?} does not percent-decode to UTF-8"))
+            })?;
+            let value = expand(&value).map_err(|error| error.context(format!("the parameter {name:?}")))?;
+            all.push((name, value));
         }
         Ok(Params(all))
     }
@@ -82,7 +93,8 @@ impl FromStr for SourceUrl {
             Error::new(
                 ErrorKind::Config,
                 format!(
-                    "{text:?} is not the URL of a source or sink: {what} (examples: memory:demo, kafka://localhost:9092/orders)"
+                    "{:?} is not the URL of a source or sink: {what} (examples: memory:demo, kafka://localhost:9092/orders)",
+                    redact(text)
                 ),
             )
         };
@@ -99,6 +111,11 @@ impl FromStr for SourceUrl {
             Some(rest) => rest.split_once('/').unwrap_or((rest, "")),
             None => ("", rest),
         };
+        if path.contains('@') && !authority.contains('@') && !ends_in_port(authority) {
+            return Err(malformed(
+                "the user or the password before \"@\" holds a \"/\"; percent-encode it as %2F",
+            ));
+        }
         Ok(Self {
             scheme: scheme.to_ascii_lowercase(),
             authority: authority.to_owned(),
@@ -112,9 +129,9 @@ impl fmt::Display for SourceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.scheme)?;
         if !self.authority.is_empty() {
-            write!(f, "//{}/", self.authority.rsplit_once('@').map_or(&*self.authority, |(_, host)| host))?;
+            return write!(f, "//{}/{}", redact(&self.authority), self.path);
         }
-        f.write_str(&self.path)
+        f.write_str(&redact(&self.path))
     }
 }
 
@@ -179,6 +196,26 @@ impl fmt::Debug for Params {
     }
 }
 
+/// What may be shown of a URL or a part of one: nothing before `@`, nothing behind `?`.
+fn redact(text: &str) -> String {
+    let (shown, query) = text.split_once('?').map_or((text, ""), |(shown, _)| (shown, "?…"));
+    match (shown.rsplit_once('@'), text.split_once("://")) {
+        // An "@" behind a "?" is in a password that holds one.
+        (None, Some((scheme, _))) if text.contains('@') => format!("{scheme}://…"),
+        (None, None) if text.contains('@') => "…".to_owned(),
+        (None, _) => format!("{shown}{query}"),
+        (Some((_, host)), Some((scheme, _))) => format!("{scheme}://{host}{query}"),
+        (Some((_, host)), None) => format!("{host}{query}"),
+    }
+}
+
+/// Whether hosts end as hosts do: in a name without a port, in `:9092`, or in `]`.
+fn ends_in_port(authority: &str) -> bool {
+    authority
+        .rsplit_once(':')
+        .is_none_or(|(_, port)| authority.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 fn decode(text: &str) -> Result<String> {
     match percent_decode_str(text).decode_utf8() {
         Ok(decoded) => Ok(decoded.into_owned()),
@@ -207,8 +244,40 @@ mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        let shown = format!("{0} {0:?}", url("nats://me:hunter2@host/s?token=hunter2"));
-        assert!(!shown.contains("hunter2"), "{shown}");
+        for text in [
+            "nats://me:hunter2@host/s?token=hunter2",
+            "me:hunter2@host/s",
+            "nats:me:hunter2@host/s",
+            "memory:x?a=1&hunter2",
+            "memory:x?a=%ffhunter2",
+            "memory:x?a=hunter2&a=hunter2",
+        ] {
+            let url = url(text);
+            let shown = format!("{url} {url:?} {:?}", url.params().map(|_| ()));
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+        for text in [
+            "nats//me:hunter2@host/s",
+            "9://me:hunter2@host/s",
+            "nats://me:hunter2@host/or ders",
+            "nats://me:x/hunter2@host/s",
+            "nats://me:hunter2/x@host/s",
+            "nats://me:x?hunter2@host/s d",
+            "nats://me:hunter2?x@host/s d",
+            "nats://host/or ders?token=hunter2",
+        ] {
+            let error = text.parse::<SourceUrl>().unwrap_err().to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn subjects_may_hold_an_at() {
+        for text in
+            ["nats://host:4222/me@x", "nats://host/me@x", "nats://me:x@host:4222/me@x", "nats://[::1]/me@x"]
+        {
+            assert!(url(text).to_string().ends_with("/me@x"), "{text}");
+        }
     }
 
     #[test]
@@ -222,7 +291,12 @@ mod tests {
             let error = text.parse::<SourceUrl>().unwrap_err().to_string();
             assert!(error.contains(what), "{text}: {error}");
         }
-        for (query, what) in [("a", "no value"), ("a=1&a=2", "twice"), ("a=%ff", "UTF-8")] {
+        for (query, what) in [
+            ("a", "no value"),
+            ("a=${NO_SUCH_VARIABLE_AS_THIS}", "NO_SUCH_VARIABLE_AS_THIS"),
+            ("a=1&a=2", "twice"),
+            ("a=%ff", "UTF-8"),
+        ] {
             let error = url(&format!("memory:x?{query}")).params().unwrap_err().to_string();
             assert!(error.contains(what), "{query}: {error}");
         }
