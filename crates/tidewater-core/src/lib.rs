@@ -26,6 +26,7 @@ mod message;
 pub mod payload;
 pub mod plugin;
 mod position;
+mod share;
 mod sink;
 mod source;
 pub mod sse;
@@ -38,6 +39,7 @@ pub use message::{Header, Headers, Message};
 pub use payload::{Outgoing, PayloadMode};
 pub use plugin::{Plugin, SourceUrl};
 pub use position::{MAX_OPAQUE_BYTES, OpaqueId, Position};
+pub use share::ShareKey;
 pub use sink::{Place, Receipt, Sink};
 pub use source::{
     Bounds, Capabilities, Deliveries, Delivery, Gap, GapReason, NewEpoch, Source, Start, Subscribed,

@@ -5,7 +5,9 @@ use std::{fmt, ops::Range, time::SystemTime};
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 
-use crate::{Cursor, Epoch, Error, ErrorKind, Message, Next, Result, TopicCursor, TopicName, TopicTag};
+use crate::{
+    Cursor, Epoch, Error, ErrorKind, Message, Next, Result, ShareKey, TopicCursor, TopicName, TopicTag,
+};
 
 /// Reads messages from a broker. Object safe: a channel holds an `Arc<dyn Source>`.
 ///
@@ -51,6 +53,14 @@ pub trait Source: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// # Cancel safety
     /// Safe: a subscription that was dropped half way is undone.
     async fn subscribe(&self, subscription: Subscription) -> Result<Subscribed>;
+
+    /// What a subscription of this source can be shared by: channels whose sources have equal keys take what one
+    /// of them delivers. Equal keys mean the same topics at the same broker, read with the same credentials and
+    /// the same settings, so that neither [`bounds`](Self::bounds) nor [`subscribe`](Self::subscribe) could tell the
+    /// two sources apart. `None`, the default: never shared. It doesn't change in a source's life.
+    fn share_key(&self) -> Option<ShareKey> {
+        None
+    }
 }
 
 /// What a source can do.

@@ -24,7 +24,10 @@ mod source;
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -56,6 +59,9 @@ inventory::submit! {
     }
 }
 
+/// How many logs there have been.
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
+
 /// How much a [`MemoryLog`] keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBounds {
@@ -78,6 +84,8 @@ pub struct MemoryLog(Arc<Shared>);
 
 struct Shared {
     name: TopicName,
+    /// Tells this log from every other of this process.
+    number: u64,
     bounds: MemoryBounds,
     kept: Mutex<Kept>,
     /// The end offset and the incarnation's number, for those who wait.
@@ -112,6 +120,7 @@ impl MemoryLog {
     pub fn with_bounds(name: impl Into<TopicName>, bounds: MemoryBounds) -> Self {
         Self(Arc::new(Shared {
             name: name.into(),
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             bounds,
             kept: Mutex::new(Kept::new(0)),
             moved: watch::Sender::new((0, 0)),
@@ -239,6 +248,7 @@ impl fmt::Debug for MemoryLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Source as _;
 
     #[test]
     fn the_oldest_go_first() {
@@ -253,6 +263,14 @@ mod tests {
         assert_eq!(range(), 2..5);
         log.publish(Message::new("m", "x".repeat(2000)));
         assert_eq!(range(), 5..6, "the newest is kept whatever its size");
+    }
+
+    #[test]
+    fn a_log_is_shared_with_itself_alone() {
+        let key = |log: &MemoryLog| log.source().share_key().unwrap();
+        let log = MemoryLog::new("m");
+        assert_eq!(key(&log), key(&log.clone()));
+        assert_ne!(key(&log), key(&MemoryLog::new("m")));
     }
 
     #[test]

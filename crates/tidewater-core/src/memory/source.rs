@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use super::{CAPABILITIES, KIND, Kept, MemoryLog};
 use crate::{
-    Bounds, Capabilities, Cursor, Delivery, Gap, GapReason, Message, NewEpoch, Next, Result, Source, Start,
-    Subscribed, Subscription, TopicBounds, TopicCursor,
+    Bounds, Capabilities, Cursor, Delivery, Gap, GapReason, Message, NewEpoch, Next, Result, ShareKey,
+    Source, Start, Subscribed, Subscription, TopicBounds, TopicCursor,
 };
 
 /// The most messages taken out of the log at once.
@@ -50,6 +50,10 @@ impl Source for MemorySource {
             Some((Ok(delivery), reader))
         });
         Ok(Subscribed { start, deliveries: deliveries.boxed() })
+    }
+
+    fn share_key(&self) -> Option<ShareKey> {
+        Some(ShareKey::new(KIND, [self.0.0.number.to_be_bytes()]))
     }
 }
 
