@@ -4,11 +4,15 @@
 //! |---|---|---|
 //! | a source | [`source`] | |
 //! | against a broker that is killed and restarted | [`broker`] | |
+//! | that no secret is shown | [`secret`](mod@secret) | |
 //! | a web adapter | `web` | `web` |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod broker;
+pub mod secret;
 pub mod source;
 #[cfg(feature = "web")]
 pub mod web;
+
+pub use self::secret::secret;
