@@ -30,6 +30,9 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 /// may be refused while the next one answers.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How long one broker is waited for before another one is looked for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long to wait before the same question is asked again.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -51,6 +54,16 @@ struct State {
     down: Option<Instant>,
     said: Vec<Code>,
     moved: Vec<(String, String)>,
+    truncated: Vec<Truncation>,
+}
+
+/// A partition's log was cut below what was read of it, and has grown on with other messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Truncation {
+    pub(crate) topic: String,
+    pub(crate) partition: usize,
+    /// The first offset whose message is another one now.
+    pub(crate) from: u64,
 }
 
 impl Events {
@@ -82,6 +95,11 @@ impl Events {
         std::mem::take(&mut self.state().moved)
     }
 
+    /// Partitions of which librdkafka has found that they were truncated.
+    pub(crate) fn take_truncated(&self) -> Vec<Truncation> {
+        std::mem::take(&mut self.state().truncated)
+    }
+
     fn forget_down(&self) {
         self.state().down = None;
     }
@@ -109,6 +127,8 @@ impl ClientContext for Events {
             Level::Debug => {
                 if let Some((topic, id)) = moved(message) {
                     self.state().moved.push((topic.to_owned(), id.to_owned()));
+                } else if let Some(truncation) = truncated(message) {
+                    self.state().truncated.push(truncation);
                 }
                 if self.0.debug {
                     tracing::debug!(source, facility, "{message}");
@@ -148,6 +168,19 @@ fn moved(message: &str) -> Option<(&str, &str)> {
     let (topic, ids) = rest.split_once(" changed id from ")?;
     let (_, id) = ids.split_once(" to ")?;
     Some((topic, id.trim()))
+}
+
+/// Reads "orders [0]: offset reset (…) to …: Partition log truncation detected at offset 20 (leader epoch 1): broker
+/// end offset is 10 (…)" (`rd_kafka_offset_reset` in rdkafka_offset.c). The error that comes with it names neither the
+/// partition nor the offset.
+fn truncated(message: &str) -> Option<Truncation> {
+    let (place, rest) = message.split_once("]: offset reset (")?;
+    let (topic, partition) = place.rsplit_once(" [")?;
+    let (_, reason) = rest.split_once(": Partition log truncation detected at ")?;
+    let (_, end) = reason.split_once("broker end offset is ")?;
+    let end = end.split(' ').next()?.parse().ok()?;
+    let topic = topic.rsplit(' ').next()?;
+    Some(Truncation { topic: topic.to_owned(), partition: partition.parse().ok()?, from: end })
 }
 
 /// A small client for questions, made when the first one is asked.
@@ -364,6 +397,9 @@ struct Failed(Code, Option<String>);
 
 /// Asks for the incarnations of topics, in their order; `drain` serves the client's events while it waits. Blocks.
 ///
+/// librdkafka would ask the controller, and wait for the one it knows for as long as that is down: clients learn of
+/// another only with the next metadata. So a broker that answers is found first.
+///
 /// # Errors
 /// If nobody answers.
 pub(crate) fn describe<C: ClientContext>(
@@ -377,26 +413,45 @@ pub(crate) fn describe<C: ClientContext>(
     drain();
     events.forget_down();
     let deadline = Instant::now() + timeout;
-    let mut question = Question::ask(client, topics, timeout)?;
-    loop {
-        let answer = question.wait(Duration::from_millis(100).min(left(deadline)));
+    let given_up = || {
         drain();
-        match answer {
-            Some(Ok(described)) => {
-                events.works();
-                return Ok(in_order(topics, described));
+        Instant::now() >= deadline || events.down_for().is_some_and(|down| down >= GRACE)
+    };
+    let no_broker = || error::no_broker(&config.brokers(), events.last());
+    loop {
+        let found = client.fetch_metadata(topics.first().map(|topic| &**topic), PATIENCE.min(left(deadline)));
+        let broker = match &found {
+            Ok(metadata) => Some(metadata.orig_broker_id()).filter(|id| *id >= 0),
+            Err(_) if given_up() => return Err(no_broker()),
+            Err(error) if error.rdkafka_error_code().is_some_and(passing) => {
+                thread::sleep(PAUSE);
+                continue;
             }
-            Some(Err((code, _))) if passing(code) || Instant::now() >= deadline => {
-                return Err(error::no_broker(&config.brokers(), events.last()));
+            // What is wrong is told by the answer below.
+            Err(_) => None,
+        };
+        let mut question = Question::ask(client, broker, topics, left(deadline))?;
+        let asked = Instant::now();
+        while asked.elapsed() < PATIENCE {
+            let answer = question.wait(Duration::from_millis(100).min(left(deadline)));
+            drain();
+            match answer {
+                Some(Ok(described)) => {
+                    events.works();
+                    return Ok(in_order(topics, described));
+                }
+                Some(Err((code, _))) if passing(code) => break,
+                Some(Err((code, why))) => {
+                    return Err(error::from_code(format!("{} at {why}", "topic ids"), code));
+                }
+                None if given_up() => return Err(no_broker()),
+                None => {}
             }
-            Some(Err((code, why))) => {
-                return Err(error::from_code(format!("{} at {why}", "topic ids"), code));
-            }
-            None if Instant::now() >= deadline || events.down_for().is_some_and(|down| down >= GRACE) => {
-                return Err(error::no_broker(&config.brokers(), events.last()));
-            }
-            None => {}
         }
+        if given_up() {
+            return Err(no_broker());
+        }
+        thread::sleep(PAUSE);
     }
 }
 
@@ -462,6 +517,19 @@ mod tests {
             "[thrd:main]: Topic or.ders-1 changed id from AAAAAAAAAAAAAAAAAAAAAA to 3x_Kz-aBQZ2FQxJtTw0uHg";
         assert_eq!(moved(line), Some(("or.ders-1", "3x_Kz-aBQZ2FQxJtTw0uHg")));
         assert_eq!(moved("[thrd:main]: Topic orders partition 0 Leader 1 Epoch 0"), None);
+    }
+
+    #[test]
+    fn the_log_line_of_a_truncation_is_read() {
+        let line = "[thrd:main]: or.ders-1 [3]: offset reset (at offset INVALID (leader epoch 0), broker 2) to offset \
+                    INVALID (leader epoch -1): Partition log truncation detected at offset 20 (leader epoch 0): \
+                    broker end offset is 10 (offset leader epoch 0). Reset to INVALID.: Local: Partition log \
+                    truncation detected";
+        let wanted = Truncation { topic: "or.ders-1".to_owned(), partition: 3, from: 10 };
+        assert_eq!(truncated(line), Some(wanted));
+        let other =
+            "[thrd:main]: orders [0]: offset reset (at offset 5, broker 1) to offset INVALID: fetch failed";
+        assert_eq!(truncated(other), None);
     }
 
     #[test]

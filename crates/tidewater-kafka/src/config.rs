@@ -160,10 +160,11 @@ impl KafkaConfig {
         ] {
             client.set(name, value);
         }
-        // librdkafka says that it has seen another topic id in its debug log only (client::Events listens).
+        // librdkafka says in its debug log only that it has seen another topic id, and which partition was truncated
+        // where (client::Events listens).
         let debug = match self.properties.get("debug") {
-            Some(contexts) => format!("{contexts},metadata"),
-            None => "metadata".to_owned(),
+            Some(contexts) => format!("{contexts},metadata,topic"),
+            None => "metadata,topic".to_owned(),
         };
         client.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
         client

@@ -19,7 +19,7 @@ use tidewater_core::{
 use tokio::sync::mpsc;
 
 use crate::{
-    client::{Events, Metadata, TIMEOUT},
+    client::{Events, Metadata, TIMEOUT, Truncation},
     error,
     topic::{Topic, start},
 };
@@ -66,6 +66,8 @@ pub(crate) struct Reader {
     /// When bounds are read to assign anew, if a partition's position is outside of its log.
     recover_at: Option<Instant>,
     recover_last: Instant,
+    /// What was truncated and has not been told yet.
+    truncated: Vec<Truncation>,
 }
 
 /// What a poll brought.
@@ -132,6 +134,7 @@ impl Reader {
             progress_last: now,
             recover_at: None,
             recover_last: now,
+            truncated: Vec::new(),
         };
         reader.reopen()?;
         Ok(reader)
@@ -347,6 +350,7 @@ impl Reader {
     fn recover(&mut self) -> Flow {
         self.recover_last = Instant::now();
         self.recover_at = Some(self.recover_last + CHECK_SOON);
+        self.truncated.extend(self.events.take_truncated());
         if self.check()? || self.topics.iter().any(|topic| topic.gone) {
             return Ok(());
         }
@@ -384,8 +388,26 @@ impl Reader {
                     })));
                     *next = range.start;
                 }
+                let cut = self.truncated.iter().find(|cut| {
+                    *cut.topic == *topic.name && cut.partition == partition as usize && cut.from < *next
+                });
+                if let Some(cut) = cut {
+                    tracing::warn!(
+                        topic = %topic.name, partition, from = cut.from, to = *next,
+                        "the broker has lost messages that were read already, and has others at their offsets"
+                    );
+                    // Without a range: those offsets were delivered, and other messages stand there now.
+                    self.batch.push(Ok(Delivery::Gap(Gap {
+                        topic: topic.name.clone(),
+                        tag: topic.tag,
+                        partition,
+                        missing: None,
+                        reason: GapReason::Lost,
+                    })));
+                }
             }
         }
+        self.truncated.clear();
         self.recover_at = None;
         self.assign()?;
         Ok(())

@@ -52,12 +52,14 @@ pub(crate) struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    /// Asks about these topics. librdkafka gives up after `timeout`.
+    /// Asks `broker` about these topics; the one that librdkafka holds for the controller, if none is named. librdkafka
+    /// gives up after `timeout`.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] if librdkafka refuses the question.
     pub(crate) fn ask<C: ClientContext>(
         client: &'a Client<C>,
+        broker: Option<i32>,
         topics: &[TopicName],
         timeout: Duration,
     ) -> Result<Self> {
@@ -82,12 +84,22 @@ impl<'a> Question<'a> {
                 rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
             ))
             .ok_or_else(refused)?;
-            let set = rd::rd_kafka_AdminOptions_set_request_timeout(
+            let mut set = rd::rd_kafka_AdminOptions_set_request_timeout(
                 options.as_ptr(),
                 timeout_ms,
                 reason.as_mut_ptr(),
                 reason.len(),
             );
+            if let Some(broker) = broker
+                && set == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+            {
+                set = rd::rd_kafka_AdminOptions_set_broker(
+                    options.as_ptr(),
+                    broker,
+                    reason.as_mut_ptr(),
+                    reason.len(),
+                );
+            }
             let topics = rd::rd_kafka_TopicCollection_of_topic_names(names_raw.as_mut_ptr(), names_raw.len());
             let asked = set == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && !topics.is_null();
             if asked {
