@@ -406,7 +406,7 @@ mod tests {
             ("enable.partition.eof", "true"),
             ("enable.auto.commit", "false"),
             ("queued.max.messages.kbytes", "8192"),
-            ("debug", "fetch,metadata"),
+            ("debug", "fetch,metadata,topic"),
         ] {
             assert_eq!(consumer.get(name), Some(value), "{name}");
         }
