@@ -8,38 +8,40 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::group;
 
-/// Finds `N` different loopback ports that nothing listens on.
+/// Finds `N` different loopback ports that nothing listens on: see [`some_free_ports`].
+pub(crate) fn free_ports<const N: usize>(place: &Path) -> Result<[u16; N]> {
+    let ports = some_free_ports(place, N)?;
+    ports.try_into().map_err(|ports: Vec<u16>| anyhow!("{} ports instead of {N}", ports.len()))
+}
+
+/// Finds so many different loopback ports that nothing listens on.
 ///
 /// The search starts where `place` says: runs for other folders look elsewhere (so that two which start at the same
 /// time do not pick the same ports), and a later run for the same one finds the same.
 ///
 /// Taken from below the ephemeral range (Linux: 32768 and up), so that no outgoing connection sits on one while a
 /// broker is down: tests restart brokers on the same port.
-pub(crate) fn free_ports<const N: usize>(place: &Path) -> Result<[u16; N]> {
+pub(crate) fn some_free_ports(place: &Path, count: usize) -> Result<Vec<u16>> {
     let mut hasher = DefaultHasher::new();
     place.hash(&mut hasher);
     let start = 20_000 + (hasher.finish() % 1_000) as u16 * 10;
-    let mut held = Vec::with_capacity(N);
+    let mut held = Vec::with_capacity(count);
     for port in (start..32_000).chain(20_000..start) {
-        if held.len() == N {
+        if held.len() == count {
             break;
         }
         if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             held.push((port, listener));
         }
     }
-    let mut ports = [0; N];
-    if held.len() < N {
-        bail!("no {N} free loopback ports between 20000 and 32000: stop what holds them");
+    if held.len() < count {
+        bail!("no {count} free loopback ports between 20000 and 32000: stop what holds them");
     }
-    for (port, (free, _listener)) in ports.iter_mut().zip(&held) {
-        *port = *free;
-    }
-    Ok(ports)
+    Ok(held.into_iter().map(|(port, _listener)| port).collect())
 }
 
 /// This port, or the next one that nothing listens on.

@@ -4,10 +4,12 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    str::FromStr,
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
 
 use super::{
     PATIENCE, Place, kafka_wire,
@@ -22,9 +24,66 @@ use crate::{
 /// 16 bytes in base64url. Always the same: the data is new each time, and the topics' ids with it.
 const CLUSTER_ID: &str = "dGlkZXdhdGVyLXRlc3QtMQ";
 
-/// Starts a broker and waits until it serves metadata: with the data and on the port that it had `before`, else with
-/// none on the ports given (for clients and for its controller).
-pub(super) fn start(place: &Place, before: Option<&Service>, ports: [u16; 2]) -> Result<Service> {
+/// What a broker has beside what every one has.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Extra {
+    /// Kafka listens on another port too, by SSL, SASL_SSL, SASL_PLAINTEXT or PLAINTEXT (repeatable); the port is told
+    /// as TIDEWATER_TEST_KAFKA_NAME.
+    #[arg(long = "listener", value_name = "NAME=PROTOCOL")]
+    listeners: Vec<Listener>,
+    /// Lines for Kafka's server.properties: how its listeners authenticate, who may what. A file, so that no secret
+    /// stands on a command line.
+    #[arg(long = "config", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Extra {
+    pub(super) fn is_empty(&self) -> bool {
+        self.listeners.is_empty() && self.config.is_none()
+    }
+
+    /// How many ports it takes.
+    pub(super) fn ports(&self) -> usize {
+        self.listeners.len()
+    }
+}
+
+/// A further listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Listener {
+    /// Capital letters, digits and underscores: it is part of a variable's name.
+    name: String,
+    protocol: String,
+}
+
+impl FromStr for Listener {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+        let (name, protocol) = text.split_once('=').unwrap_or((text, ""));
+        let legal = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        if name.is_empty() || !name.bytes().all(legal) || ["PLAINTEXT", "CONTROLLER"].contains(&name) {
+            return Err(format!(
+                "{name:?} is no name for a listener: capital letters, digits and \"_\", and neither PLAINTEXT nor CONTROLLER"
+            ));
+        }
+        if !PROTOCOLS.contains(&protocol) {
+            return Err(format!("{protocol:?} is none of {}", PROTOCOLS.join(", ")));
+        }
+        Ok(Self { name: name.to_owned(), protocol: protocol.to_owned() })
+    }
+}
+
+/// Starts a broker and waits until it serves metadata: with the data and on the ports that it had `before`, else with
+/// none on the ports given (for clients, for its controller, and for each further listener).
+pub(super) fn start(
+    place: &Place,
+    before: Option<&Service>,
+    ports: &[u16],
+    extra: &Extra,
+) -> Result<Service> {
+    let [port, controller, further @ ..] = ports else { bail!("too few ports") };
     if let Some(before) = before {
         before.stop()?;
     }
@@ -36,7 +95,11 @@ pub(super) fn start(place: &Place, before: Option<&Service>, ports: [u16; 2]) ->
     let config = home.join("server.properties");
     let log = home.join("kafka.log");
     let before = before.filter(|before| before.config == config && config.is_file());
-    let port = before.map_or(ports[0], |before| before.port);
+    let port = before.map_or(*port, |before| before.port);
+    let listeners = match before {
+        Some(before) => before.listeners.clone(),
+        None => extra.listeners.iter().map(|one| one.name.clone()).zip(further.iter().copied()).collect(),
+    };
     eprintln!("kafka: starting Kafka {version} from {} on port {port}", from.display());
     let class_path = libs.join("*");
     if before.is_none() {
@@ -44,7 +107,12 @@ pub(super) fn start(place: &Place, before: Option<&Service>, ports: [u16; 2]) ->
             fs::remove_dir_all(&home).with_context(|| format!("cannot delete {}", home.display()))?;
         }
         fs::create_dir_all(&home)?;
-        fs::write(&config, configuration(ports, &home.join("data")))?;
+        let mut text = configuration(port, *controller, &listeners, extra, &home.join("data"));
+        if let Some(file) = &extra.config {
+            let more = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            text.push_str(&format!("\n# Of {}\n{more}", file.display()));
+        }
+        fs::write(&config, text)?;
         let mut format = Command::new(&java);
         format.args(["-Xmx256m", "-cp"]).arg(&class_path);
         format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(&config);
@@ -55,7 +123,7 @@ pub(super) fn start(place: &Place, before: Option<&Service>, ports: [u16; 2]) ->
     command.args(["-Xmx512m", "-Dorg.apache.logging.log4j.level=INFO", "-cp"]).arg(&class_path);
     command.arg("kafka.Kafka").arg(&config).current_dir(&home);
     let pid = process::spawn_detached(&mut command, &log)?;
-    let service = Service { pid, port, version, from, log, config };
+    let service = Service { pid, port, listeners, version, from, log, config };
     if let Err(error) = wait(&service, Duration::from_secs(90)) {
         service.stop()?;
         return Err(error.context(format!("see {}", service.log.display())));
@@ -74,16 +142,26 @@ pub(super) fn answers(service: &Service) -> bool {
 }
 
 /// A broker for tests: nothing is created by accident, nothing waits, cleaning and deletion come soon.
-fn configuration([port, controller]: [u16; 2], data: &Path) -> String {
+fn configuration(
+    port: u16,
+    controller: u16,
+    further: &[(String, u16)],
+    extra: &Extra,
+    data: &Path,
+) -> String {
+    let further: String = further.iter().map(|(name, port)| format!(",{name}://127.0.0.1:{port}")).collect();
+    let protocols: String =
+        extra.listeners.iter().map(|one| format!(",{}:{}", one.name, one.protocol)).collect();
     format!(
         "# Written by `cargo xtask services up`.
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{further}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{further}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
 num.partitions=1
 auto.create.topics.enable=false
@@ -280,6 +358,30 @@ mod tests {
         assert_eq!(java_major("java version \"1.8.0_402\"\n"), Some(1));
         assert_eq!(java_major("java version \"21\" 2023-09-19 LTS\n"), Some(21));
         assert_eq!(java_major("command not found"), None);
+    }
+
+    #[test]
+    fn a_listener_has_a_name_and_a_protocol() {
+        let listener = Listener { name: "MTLS".into(), protocol: "SSL".into() };
+        assert_eq!("MTLS=SSL".parse(), Ok(listener.clone()));
+        for (bad, told) in [
+            ("", "no name"),
+            ("mtls=SSL", "no name"),
+            ("CONTROLLER=SSL", "no name"),
+            ("MTLS", "none of"),
+            ("MTLS=TLS", "SASL_SSL"),
+        ] {
+            assert!(bad.parse::<Listener>().unwrap_err().contains(told), "{bad}");
+        }
+        let extra = Extra { listeners: vec![listener], config: None };
+        let text = configuration(1, 2, &[("MTLS".into(), 3)], &extra, Path::new("data"));
+        for line in [
+            "listeners=PLAINTEXT://127.0.0.1:1,CONTROLLER://127.0.0.1:2,MTLS://127.0.0.1:3",
+            "advertised.listeners=PLAINTEXT://127.0.0.1:1,MTLS://127.0.0.1:3",
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,MTLS:SSL",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line} is not in\n{text}");
+        }
     }
 
     #[test]

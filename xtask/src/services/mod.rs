@@ -17,12 +17,13 @@ mod state;
 
 use std::{
     fs::{self, File},
+    io,
     path::PathBuf,
     thread,
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
 pub(crate) use self::state::{Service, State};
@@ -41,6 +42,9 @@ One that a test may break, apart from those that others use:
   cargo xtask services --dir DIR up nats   a nats-server of its own, with its data under DIR
   cargo xtask services --dir DIR kill nats
   cargo xtask services --dir DIR up nats   again, on the same port and with the same data
+  cargo xtask services --dir DIR up kafka --listener SECURE=SASL_SSL --config FILE
+                                           a Kafka that also listens by TLS with SASL: FILE says the rest,
+                                           TIDEWATER_TEST_KAFKA_SECURE is where
 
 Where the brokers come from:
   TIDEWATER_NATS    a nats-server binary; else nats-server on PATH; else built by `go install`;
@@ -65,6 +69,12 @@ enum Action {
     Up {
         /// All, if none is named.
         names: Vec<Name>,
+        /// Stays until its standard input ends, then stops what it has started and deletes DIR if nothing else is in
+        /// it: for a test program, whose end ends its brokers too, however it comes.
+        #[arg(long)]
+        hold: bool,
+        #[command(flatten)]
+        kafka: kafka::Extra,
     },
     /// Stops brokers that `up` started and deletes their data.
     Down {
@@ -123,20 +133,46 @@ impl Place {
         }
         state::lock(&self.dir.join("lock"))
     }
+
+    /// Deletes the folder if nothing runs in it and nobody else has put something there.
+    fn remove_if_unused(&self) -> Result<()> {
+        let _lock = self.lock()?;
+        let state = State::load(&self.dir)?;
+        if state.kafka.is_none() && state.nats.is_none() {
+            for file in ["state.json", "lock"] {
+                fs::remove_file(self.dir.join(file)).with_context(|| format!("cannot delete {file}"))?;
+            }
+            // An error says that there is something else.
+            fs::remove_dir(&self.dir).ok();
+        }
+        Ok(())
+    }
 }
 
 /// Runs `cargo xtask services`.
 pub(crate) fn run(args: Args) -> Result<()> {
     let mut place = Place::shared();
-    if let Some(dir) = args.dir {
-        place.dir = std::path::absolute(&dir).with_context(|| dir.display().to_string())?;
+    if let Some(dir) = &args.dir {
+        place.dir = std::path::absolute(dir).with_context(|| dir.display().to_string())?;
     }
     let or_all = |names: Vec<Name>| if names.is_empty() { Name::ALL.to_vec() } else { names };
     match args.action {
-        Action::Up { names } => {
-            let up = up_in(&place, &or_all(names))?;
+        Action::Up { names, hold, kafka } => {
+            let up = up_in(&place, &or_all(names), &kafka)?;
             for (name, value) in exports(&up.state) {
                 println!("export {name}={value}");
+            }
+            for (name, port) in up.state.kafka.iter().flat_map(|kafka| &kafka.listeners) {
+                println!("export TIDEWATER_TEST_KAFKA_{name}=127.0.0.1:{port}");
+            }
+            if hold {
+                println!("# until standard input ends");
+                // Whatever ends it, an error too.
+                drop(io::copy(&mut io::stdin(), &mut io::sink()));
+                stop_in(&place, &up.started)?;
+                if args.dir.is_some() {
+                    place.remove_if_unused()?;
+                }
             }
             Ok(())
         }
@@ -155,21 +191,26 @@ pub(crate) struct Up {
 
 /// Makes the named brokers run and answer, in the shared place; those that do already are left as they are.
 pub(crate) fn up(names: &[Name]) -> Result<Up> {
-    up_in(&Place::shared(), names)
+    up_in(&Place::shared(), names, &kafka::Extra::default())
 }
 
-fn up_in(place: &Place, names: &[Name]) -> Result<Up> {
+fn up_in(place: &Place, names: &[Name], extra: &kafka::Extra) -> Result<Up> {
     let _lock = place.lock()?;
     let mut state = State::load(&place.dir)?;
+    // One that was there before keeps its own.
+    ensure!(
+        extra.is_empty() || (names.contains(&Name::Kafka) && state.kafka.is_none()),
+        "--listener and --config are for a Kafka that is made anew: name it, and stop the one that is there (down kafka)"
+    );
     let want_nats = names.contains(&Name::Nats) && !state.nats.as_ref().is_some_and(nats::answers);
     let want_kafka = names.contains(&Name::Kafka) && !state.kafka.as_ref().is_some_and(kafka::answers);
 
-    let [nats_port, kafka_port, controller_port] = net::free_ports(&place.dir)?;
+    let ports = net::some_free_ports(&place.dir, 3 + extra.ports())?;
+    let (nats_port, kafka_ports) = ports.split_first().context("no ports")?;
     // Side by side: one builds Go, the other downloads.
     let (nats, kafka) = thread::scope(|scope| {
-        let nats = want_nats.then(|| scope.spawn(|| nats::start(place, state.nats.as_ref(), nats_port)));
-        let kafka =
-            want_kafka.then(|| kafka::start(place, state.kafka.as_ref(), [kafka_port, controller_port]));
+        let nats = want_nats.then(|| scope.spawn(|| nats::start(place, state.nats.as_ref(), *nats_port)));
+        let kafka = want_kafka.then(|| kafka::start(place, state.kafka.as_ref(), kafka_ports, extra));
         let nats = nats.map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("starting it panicked"))));
         (nats, kafka)
     });

@@ -44,7 +44,8 @@ pub(super) fn start(place: &Place, before: Option<&Service>, port: u16) -> Resul
     }
     eprintln!("nats: starting {} on port {port}", binary.display());
     let pid = process::spawn_detached(Command::new(&binary).arg("-c").arg(&config), &log)?;
-    let mut service = Service { pid, port, version: String::new(), from: binary, log, config };
+    let mut service =
+        Service { pid, port, listeners: Vec::new(), version: String::new(), from: binary, log, config };
     match wait(&service, Duration::from_secs(30)) {
         Ok(version) => service.version = version,
         Err(error) => {

@@ -54,6 +54,9 @@ impl State {
 pub(crate) struct Service {
     pub(crate) pid: u32,
     pub(crate) port: u16,
+    /// What it listens on besides, by name.
+    #[serde(default)]
+    pub(crate) listeners: Vec<(String, u16)>,
     pub(crate) version: String,
     /// The binary or the distribution's folder.
     pub(crate) from: PathBuf,
@@ -100,6 +103,7 @@ mod tests {
         let service = Service {
             pid: std::process::id(),
             port: 1,
+            listeners: Vec::new(),
             version: "1.0".into(),
             from: "/from".into(),
             log: "/log".into(),
