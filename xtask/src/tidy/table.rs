@@ -22,6 +22,7 @@ const CORE: &str = "tidewater-core";
 const HUB: &str = "tidewater-hub";
 const HTTP: &str = "tidewater-http";
 const TESTKIT: &str = "tidewater-testkit";
+const SECURE_KAFKA: &str = "tidewater-secure-kafka";
 
 /// The types and traits of HTTP, and what serves it.
 const HTTP_TYPES: &[&str] = &["http", "http-body", "http-body-util", "tower", "tower-service", "tower-layer"];
@@ -60,6 +61,7 @@ const TABLE: &[Row] = &[
         optional: &["warp", "rocket", "salvo"],
     },
     Row { name: TESTKIT, own: &[CORE, HUB, HTTP], foreign: HTTP_SERVING, optional: &[] },
+    Row { name: SECURE_KAFKA, own: &[TESTKIT], foreign: &[], optional: &[] },
     Row { name: "xtask", own: &[], foreign: &[], optional: &[] },
 ];
 
@@ -154,8 +156,8 @@ impl Row {
         let name = dependency.name.as_str();
         let kind = if dependency.dev { " for its tests" } else { "" };
         if dependency.own {
-            let allowed =
-                self.own.contains(&name) || (dependency.dev && (name == TESTKIT || name == self.name));
+            let for_tests = [TESTKIT, SECURE_KAFKA, self.name];
+            let allowed = self.own.contains(&name) || (dependency.dev && for_tests.contains(&name));
             return (!allowed).then(|| {
                 let may = if self.own.is_empty() {
                     "no crate of this workspace".into()

@@ -2,8 +2,13 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod suite;
+
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -30,28 +35,59 @@ pub fn broker() -> String {
         .expect("TIDEWATER_TEST_KAFKA names no broker: run these tests by cargo xtask test")
 }
 
-fn client() -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", broker()).set("linger.ms", "1").set("message.max.bytes", "4000000");
-    config
+/// Where topics are, how they are written, and how sources read them.
+pub struct Cluster {
+    /// Where tests do what they like, in plain text.
+    pub broker: String,
+    /// `compression.type` of topics and of what is produced.
+    pub compression: &'static str,
+    /// What reads a topic.
+    pub reader: Box<dyn Fn(&str) -> KafkaConfig + Send + Sync>,
+}
+
+impl Cluster {
+    /// The broker that all tests share.
+    pub fn shared() -> Arc<Self> {
+        let broker = broker();
+        let at = broker.clone();
+        let reader = Box::new(move |topic: &str| KafkaConfig::new(&at, [topic]).unwrap());
+        Arc::new(Self { broker, compression: "none", reader })
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.broker)
+            .set("linger.ms", "1")
+            .set("message.max.bytes", "4000000")
+            .set("compression.type", self.compression);
+        config
+    }
 }
 
 /// A topic of this test, removed with it.
 pub struct Topic {
     pub name: String,
     pub partitions: i32,
+    cluster: Arc<Cluster>,
     admin: AdminClient<DefaultClientContext>,
     producer: FutureProducer,
+    /// Made with the first transaction.
+    transactions: Arc<OnceLock<BaseProducer>>,
 }
 
 impl Topic {
     pub async fn new(partitions: i32) -> Self {
+        Self::on(Cluster::shared(), partitions).await
+    }
+
+    pub async fn on(cluster: Arc<Cluster>, partitions: i32) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tidewater-kafka-{}-{now}-{count}", std::process::id());
-        let (admin, producer) = (client().create().unwrap(), client().create().unwrap());
-        let topic = Self { name, partitions, admin, producer };
+        let (admin, producer) = (cluster.client().create().unwrap(), cluster.client().create().unwrap());
+        let topic = Self { name, partitions, cluster, admin, producer, transactions: Arc::default() };
         topic.create().await;
         // The controller has made it; the broker is told a moment later.
         let source = topic.source();
@@ -65,7 +101,11 @@ impl Topic {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let new = NewTopic::new(&self.name, self.partitions, TopicReplication::Fixed(1))
-                .set("max.message.bytes", "4000000");
+                .set("max.message.bytes", "4000000")
+                .set(
+                    "compression.type",
+                    if self.cluster.compression == "none" { "producer" } else { self.cluster.compression },
+                );
             let made = self.admin.create_topics([&new], &AdminOptions::new()).await.unwrap();
             match &made[0] {
                 Ok(_) => return,
@@ -106,7 +146,7 @@ impl Topic {
         made[0].as_ref().unwrap();
         self.partitions = partitions;
         // The old one would have to hear of the partitions first.
-        self.producer = client().create().unwrap();
+        self.producer = self.cluster.client().create().unwrap();
     }
 
     pub async fn remove_before(&self, partition: i32, offset: i64) {
@@ -146,21 +186,26 @@ impl Topic {
         self.transaction("never to be seen", false).await;
     }
 
+    /// Writes the same to every partition, and commits or aborts it.
     pub async fn transaction(&self, payload: &'static str, commit: bool) {
-        let (name, partitions) = (self.name.clone(), self.partitions);
+        let records =
+            (0..self.partitions).map(|partition| (partition, payload.as_bytes().to_vec())).collect();
+        self.transact(records, commit).await;
+    }
+
+    /// Writes these, each to its partition, and commits or aborts them.
+    pub async fn transact(&self, records: Vec<(i32, Vec<u8>)>, commit: bool) {
+        let (name, cluster, producer) = (self.name.clone(), self.cluster.clone(), self.transactions.clone());
         tokio::task::spawn_blocking(move || {
-            let producer: BaseProducer = ClientConfig::new()
-                .set("bootstrap.servers", broker())
-                .set("transactional.id", &name)
-                .create()
-                .unwrap();
-            producer.init_transactions(PATIENCE).unwrap();
+            let producer = producer.get_or_init(|| {
+                let made: BaseProducer = cluster.client().set("transactional.id", &name).create().unwrap();
+                made.init_transactions(PATIENCE).unwrap();
+                made
+            });
             producer.begin_transaction().unwrap();
-            for partition in 0..partitions {
-                producer
-                    .send(BaseRecord::<(), str>::to(&name).partition(partition).payload(payload))
-                    .map_err(|(error, _)| error)
-                    .unwrap();
+            for (partition, payload) in &records {
+                let record = BaseRecord::<(), [u8]>::to(&name).partition(*partition).payload(payload);
+                producer.send(record).map_err(|(error, _)| error).unwrap();
             }
             producer.flush(PATIENCE).unwrap();
             if commit {
@@ -174,7 +219,7 @@ impl Topic {
     }
 
     pub fn config(&self) -> KafkaConfig {
-        KafkaConfig::new(&broker(), [self.name.as_str()]).unwrap()
+        (self.cluster.reader)(&self.name)
     }
 
     pub fn source(&self) -> KafkaSource {
@@ -189,8 +234,7 @@ impl Topic {
 impl Drop for Topic {
     fn drop(&mut self) {
         // Not waited for: it is tidiness only.
-        let (name, config) =
-            (self.name.clone(), ClientConfig::from_iter([("bootstrap.servers".to_owned(), broker())]));
+        let (name, config) = (self.name.clone(), self.cluster.client());
         std::thread::spawn(move || {
             let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
             futures_util::future::FutureExt::now_or_never(
