@@ -37,6 +37,13 @@ async fn malformed_urls_say_what_is_wrong() -> Result<()> {
         ("orders", &["--channel orders=kafka://"]),
         ("a/b=memory:", &["a/b"]),
     ] {
+        let absent = |scheme, built: bool| !built && channel.starts_with(scheme);
+        if absent("feed=kafka:", cfg!(feature = "kafka"))
+            || absent("feed=nats:", cfg!(feature = "nats"))
+            || absent("feed=jetstream:", cfg!(feature = "nats"))
+        {
+            continue;
+        }
         let (code, wrote) = refused(channel).await?;
         ensure!(
             matches!(code, Some(1 | 2)),
@@ -56,7 +63,10 @@ async fn malformed_urls_say_what_is_wrong() -> Result<()> {
 async fn an_unknown_scheme_lists_those_there_are() -> Result<()> {
     let (code, wrote) = refused("feed=kafak://127.0.0.1:9092/orders").await?;
     ensure!(matches!(code, Some(1 | 2)), "exit code {code:?}");
-    for word in ["kafak", "kafka", "nats", "jetstream", "memory"] {
+    let mut words = vec!["kafak", "memory"];
+    words.extend(cfg!(feature = "kafka").then_some("kafka"));
+    words.extend(cfg!(feature = "nats").then_some(["nats", "jetstream"]).into_iter().flatten());
+    for word in words {
         ensure!(wrote.contains(word), "no {word:?} in:\n{wrote}");
     }
     Ok(())

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tidewater_tests::{
-    Feed, Gateway, KafkaServer, NatsProducer, NatsServer, Offset, Oracle, SseClient, env, eventually,
-    free_port, heavy, kafka, nats,
+    Feed, Gateway, KafkaServer, NatsProducer, NatsServer, Offset, Oracle, SseClient, env, eventually, heavy,
+    kafka, nats,
 };
 
 const PATH: &str = "/channels/feed";
@@ -38,10 +38,11 @@ async fn a_broker_that_is_not_there_at_start_is_tried_again() -> Result<()> {
     Ok(())
 }
 
+#[cfg(feature = "kafka")]
 #[tokio::test]
 #[ignore = "needs the gateway: run cargo xtask test"]
 async fn an_unreachable_kafka_is_named_and_streams_are_told_to_come_back() -> Result<()> {
-    let url = format!("kafka://127.0.0.1:{}/orders", free_port()?);
+    let url = format!("kafka://127.0.0.1:{}/orders", tidewater_tests::free_port()?);
     let gateway = Gateway::new("warp").channel("feed", &url).start().await?;
     degraded(&gateway).await?;
     comes_back(&gateway).await

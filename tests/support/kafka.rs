@@ -1,17 +1,11 @@
 //! Topics of the real Kafka, and kcat to produce into them.
 
-use std::{process::Stdio, time::Duration};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, bail, ensure};
-use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
-    types::RDKafkaErrorCode,
-};
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
-use crate::{PATIENCE, env, eventually, source::Record};
+use crate::{PATIENCE, env, eventually, kafka_admin, source::Record};
 
 /// A topic that only one test knows.
 #[derive(Clone, Debug)]
@@ -50,14 +44,9 @@ impl Topic {
     /// # Errors
     /// If it exists, or the broker refuses.
     pub async fn make(&self) -> Result<()> {
-        let topic = NewTopic::new(&self.name, i32::try_from(self.partitions)?, TopicReplication::Fixed(1))
-            .set("max.message.bytes", "4194304");
         // A topic that was deleted just now may be there for another moment.
-        eventually("the topic to be made", || async {
-            let results = self.admin()?.create_topics([&topic], &options()).await?;
-            results.into_iter().try_for_each(told).context("creating the topic")
-        })
-        .await?;
+        eventually("the topic to be made", || kafka_admin::create(&self.broker, &self.name, self.partitions))
+            .await?;
         eventually("the topic's leaders", || async {
             let mut kcat = self.kcat("-L");
             let output = kcat.output().await.context("cannot run kcat")?;
@@ -78,8 +67,7 @@ impl Topic {
     /// # Errors
     /// If the broker refuses.
     pub async fn delete(&self) -> Result<()> {
-        let results = self.admin()?.delete_topics(&[&self.name], &options()).await?;
-        results.into_iter().try_for_each(told).context("deleting the topic")
+        kafka_admin::delete(&self.broker, &self.name).await
     }
 
     /// Deletes the topic and makes it again: another incarnation under the same name.
@@ -96,9 +84,7 @@ impl Topic {
     /// # Errors
     /// If the broker refuses.
     pub async fn grow(&mut self, partitions: u32) -> Result<()> {
-        let more = NewPartitions::new(&self.name, partitions as usize);
-        let results = self.admin()?.create_partitions([&more], &options()).await?;
-        results.into_iter().try_for_each(told).context("adding partitions")?;
+        kafka_admin::grow(&self.broker, &self.name, partitions).await?;
         self.partitions = partitions;
         Ok(())
     }
@@ -108,11 +94,7 @@ impl Topic {
     /// # Errors
     /// If the broker refuses.
     pub async fn forget_before(&self, partition: u32, offset: u64) -> Result<()> {
-        let mut before = TopicPartitionList::new();
-        let offset = Offset::Offset(i64::try_from(offset)?);
-        before.add_partition_offset(&self.name, i32::try_from(partition)?, offset)?;
-        let removed = self.admin()?.delete_records(&before, &options()).await?;
-        removed.elements().iter().try_for_each(|element| element.error()).context("removing messages")
+        kafka_admin::forget_before(&self.broker, &self.name, partition, offset).await
     }
 
     /// Its name.
@@ -216,22 +198,10 @@ impl Topic {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }
-
-    fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
-        ClientConfig::new().set("bootstrap.servers", &self.broker).create().context("cannot reach Kafka")
-    }
 }
 
 async fn finish(child: tokio::process::Child) -> Result<()> {
     let output = timeout(PATIENCE, child.wait_with_output()).await.context("kcat hangs")??;
     ensure!(output.status.success(), "kcat: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
-}
-
-fn options() -> AdminOptions {
-    AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)))
-}
-
-fn told(result: Result<String, (String, RDKafkaErrorCode)>) -> Result<()> {
-    result.map(drop).map_err(|(name, code)| anyhow::anyhow!("{name}: {code}"))
 }

@@ -1,11 +1,9 @@
 //! Subjects and JetStream streams of a real nats-server.
 
-use std::time::{Duration, Instant};
+use anyhow::Result;
 
-use anyhow::{Context, Result};
-use async_nats::jetstream::{self, ErrorCode, context::CreateStreamErrorKind, stream};
-
-use crate::{NatsProducer, env};
+pub use crate::nats_client::{Listener, Published};
+use crate::{NatsProducer, env, nats_client};
 
 /// A subject that only one test knows.
 #[derive(Clone, Debug)]
@@ -45,11 +43,8 @@ impl Subject {
     ///
     /// # Errors
     /// If there is no server.
-    pub async fn listen(&self) -> Result<async_nats::Subscriber> {
-        let client = async_nats::connect(&self.server).await?;
-        let subscriber = client.subscribe(self.name.clone()).await?;
-        client.flush().await?;
-        Ok(subscriber)
+    pub async fn listen(&self) -> Result<Listener> {
+        Listener::start(&self.server, &self.name).await
     }
 }
 
@@ -89,23 +84,7 @@ impl Stream {
     /// # Errors
     /// If the server refuses.
     pub async fn make(&self) -> Result<()> {
-        let config = stream::Config {
-            name: self.name.clone(),
-            subjects: vec![self.subject()],
-            storage: stream::StorageType::File,
-            ..Default::default()
-        };
-        let context = self.context().await?;
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            let Err(error) = context.create_stream(config.clone()).await else { return Ok(()) };
-            let in_the_way = matches!(error.kind(), CreateStreamErrorKind::JetStream(error)
-                if error.error_code() == ErrorCode::STREAM_CREATE);
-            if !in_the_way || Instant::now() > deadline {
-                return Err(error).context("creating the stream");
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        nats_client::create(&self.server, &self.name, self.subject()).await
     }
 
     /// Deletes the stream and makes it again: another incarnation under the same name.
@@ -113,7 +92,7 @@ impl Stream {
     /// # Errors
     /// If the server refuses.
     pub async fn recreate(&self) -> Result<()> {
-        self.context().await?.delete_stream(&self.name).await.context("deleting the stream")?;
+        nats_client::delete(&self.server, &self.name).await?;
         self.make().await
     }
 
@@ -122,9 +101,7 @@ impl Stream {
     /// # Errors
     /// If the server refuses.
     pub async fn forget_before(&self, sequence: u64) -> Result<()> {
-        let stream = self.context().await?.get_stream(&self.name).await?;
-        stream.purge().sequence(sequence).await.context("purging the stream")?;
-        Ok(())
+        nats_client::forget_before(&self.server, &self.name, sequence).await
     }
 
     /// Its name.
@@ -154,13 +131,7 @@ impl Stream {
     ///
     /// # Errors
     /// If there is none.
-    pub async fn message(&self, sequence: u64) -> Result<jetstream::message::StreamMessage> {
-        let stream = self.context().await?.get_stream(&self.name).await?;
-        stream.get_raw_message(sequence).await.context("reading the message")
-    }
-
-    async fn context(&self) -> Result<jetstream::Context> {
-        let client = async_nats::connect(&self.server).await.with_context(|| self.server.clone())?;
-        Ok(jetstream::new(client))
+    pub async fn message(&self, sequence: u64) -> Result<Published> {
+        nats_client::message(&self.server, &self.name, sequence).await
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::{NatsProducer, env, eventually, free_port};
+use crate::{NatsProducer, env, eventually, free_port, nats_client};
 
 /// A server with JetStream in file storage; dropping it kills it and removes its data.
 #[derive(Debug)]
@@ -52,12 +52,7 @@ impl NatsServer {
         let url = self.url();
         eventually("nats-server", || NatsProducer::connect(&url)).await?;
         // JetStream takes another moment to read what it has stored.
-        eventually("JetStream", || async {
-            let client = async_nats::connect(&url).await?;
-            async_nats::jetstream::new(client).query_account().await.context("asking JetStream")
-        })
-        .await?;
-        Ok(())
+        eventually("JetStream", || nats_client::answers(&url)).await
     }
 
     /// Ends it as a power cut would.

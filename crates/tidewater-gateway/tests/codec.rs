@@ -32,7 +32,7 @@ fn decode_gives_what_every_vector_expects() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 94, "streams of one connection among the vectors");
+    assert_eq!(checked, 96, "streams of one connection among the vectors");
 }
 
 #[test]

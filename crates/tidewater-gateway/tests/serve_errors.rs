@@ -47,8 +47,7 @@ fn a_scheme_that_is_not_built_in_names_its_feature() {
 fn no_secret_of_a_url_is_shown() {
     for url in ["carrier-pigeon://me:hunter2@loft/x?token=hunter2", "memory:x?hunter2"] {
         let done = run(&["serve", "--channel", &format!("a={url}")], b"").exits(2);
-        // The parameter's name is what is wrong with the second.
-        assert_eq!(done.stderr.contains("hunter2"), url.starts_with("memory"), "{}", done.stderr);
+        assert!(!done.stderr.contains("hunter2"), "{}", done.stderr);
     }
 }
 

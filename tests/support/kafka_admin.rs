@@ -1,0 +1,83 @@
+//! What takes a Kafka client: making topics, changing them, deleting them.
+//!
+//! The client is a feature: without `kafka` nothing here builds librdkafka, and each call is an error that says so.
+
+#[cfg(feature = "kafka")]
+pub(crate) use real::{create, delete, forget_before, grow};
+#[cfg(not(feature = "kafka"))]
+pub(crate) use without::{create, delete, forget_before, grow};
+
+#[cfg(feature = "kafka")]
+mod real {
+    use std::time::Duration;
+
+    use anyhow::{Context, Result};
+    use rdkafka::{
+        ClientConfig, Offset, TopicPartitionList,
+        admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+        client::DefaultClientContext,
+        types::RDKafkaErrorCode,
+    };
+
+    /// A topic whose messages may have 4 MiB.
+    pub(crate) async fn create(broker: &str, topic: &str, partitions: u32) -> Result<()> {
+        let topic = NewTopic::new(topic, i32::try_from(partitions)?, TopicReplication::Fixed(1))
+            .set("max.message.bytes", "4194304");
+        let results = admin(broker)?.create_topics([&topic], &options()).await?;
+        results.into_iter().try_for_each(told).context("creating the topic")
+    }
+
+    pub(crate) async fn delete(broker: &str, topic: &str) -> Result<()> {
+        let results = admin(broker)?.delete_topics(&[topic], &options()).await?;
+        results.into_iter().try_for_each(told).context("deleting the topic")
+    }
+
+    pub(crate) async fn grow(broker: &str, topic: &str, partitions: u32) -> Result<()> {
+        let more = NewPartitions::new(topic, partitions as usize);
+        let results = admin(broker)?.create_partitions([&more], &options()).await?;
+        results.into_iter().try_for_each(told).context("adding partitions")
+    }
+
+    pub(crate) async fn forget_before(broker: &str, topic: &str, partition: u32, offset: u64) -> Result<()> {
+        let mut before = TopicPartitionList::new();
+        let offset = Offset::Offset(i64::try_from(offset)?);
+        before.add_partition_offset(topic, i32::try_from(partition)?, offset)?;
+        let removed = admin(broker)?.delete_records(&before, &options()).await?;
+        removed.elements().iter().try_for_each(|element| element.error()).context("removing messages")
+    }
+
+    fn admin(broker: &str) -> Result<AdminClient<DefaultClientContext>> {
+        ClientConfig::new().set("bootstrap.servers", broker).create().context("cannot reach Kafka")
+    }
+
+    fn options() -> AdminOptions {
+        AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)))
+    }
+
+    fn told(result: Result<String, (String, RDKafkaErrorCode)>) -> Result<()> {
+        result.map(drop).map_err(|(name, code)| anyhow::anyhow!("{name}: {code}"))
+    }
+}
+
+#[cfg(not(feature = "kafka"))]
+mod without {
+    use anyhow::{Result, bail};
+
+    const WITHOUT: &str = "the tests are built without their feature `kafka`";
+
+    pub(crate) async fn create(_: &str, topic: &str, _: u32) -> Result<()> {
+        bail!("cannot create {topic}: {WITHOUT}")
+    }
+
+    pub(crate) async fn delete(_: &str, topic: &str) -> Result<()> {
+        bail!("cannot delete {topic}: {WITHOUT}")
+    }
+
+    pub(crate) async fn grow(_: &str, topic: &str, _: u32) -> Result<()> {
+        bail!("cannot grow {topic}: {WITHOUT}")
+    }
+
+    pub(crate) async fn forget_before(_: &str, topic: &str, _: u32, _: u64) -> Result<()> {
+        bail!("cannot shorten {topic}: {WITHOUT}")
+    }
+}
