@@ -13,8 +13,10 @@
 //! | `nats://host:4222,host2/subject` | [`NatsSource`]: at most once, nothing to go back to | [`NatsSink`] |
 //! | `jetstream://host:4222/STREAM/subject` | [`JetStreamSource`]: replayable; a subject, if given, is a filter | [`JetStreamSink`] |
 //!
-//! Before `@` stands `user:password` or a token, percent-encoded; they are never shown. Subjects are written as they
-//! are (`>` and `*` too) or percent-encoded.
+//! Parameters say how to be let in: `?creds=FILE`, `?nkey=${SEED}`, `?token=${TOKEN}`, `?user=me&password=${PASSWORD}`,
+//! `?tls_ca=FILE`; [`NatsConfig`] has them all, and is the way without a URL. A `${NAME}` is an environment variable, so
+//! no secret has to stand in a URL; what could be one is never shown. Subjects are written as they are (`>` and `*`
+//! too) or percent-encoded.
 //!
 //! NATS has no keys: a message's key goes in the header [`KEY_HEADER`], both ways. Header values are text without
 //! line breaks, and white space around them is lost on the way: that is NATS' format.
@@ -30,6 +32,9 @@ mod convert;
 mod core_source;
 mod error;
 mod jetstream;
+mod link;
+mod names;
+mod refusal;
 mod sink;
 
 use std::sync::Arc;
@@ -37,6 +42,7 @@ use std::sync::Arc;
 use tidewater_core::{Capabilities, Plugin, inventory};
 
 pub use self::{
+    config::NatsConfig,
     convert::KEY_HEADER,
     core_source::NatsSource,
     jetstream::{JetStreamSink, JetStreamSource},

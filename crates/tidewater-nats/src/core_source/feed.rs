@@ -13,13 +13,12 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
-    time::Duration,
 };
 
-use async_nats::{Event, Subscriber};
+use async_nats::{ConnectOptions, Event, Subscriber};
 use futures_util::{FutureExt as _, StreamExt as _};
 use tidewater_core::{
-    Cursor, Delivery, EpochTag, Error, ErrorKind, Gap, GapReason, Message, Next, Result, Retry, TopicCursor,
+    Cursor, Delivery, EpochTag, Error, ErrorKind, Gap, GapReason, Message, Next, Result, TopicCursor,
 };
 use tokio::{
     sync::{Notify, mpsc, oneshot},
@@ -28,9 +27,10 @@ use tokio::{
 
 use super::{Topic, counter::Counting};
 use crate::{
-    config::Servers,
-    connect::{self, RoundTrip},
-    convert, error,
+    config::Profile,
+    connect, convert, error,
+    link::{self, RoundTrip},
+    refusal::{Listener, Refusal, Refusals},
 };
 
 /// What an entry of the queue takes besides its message's bytes.
@@ -41,9 +41,6 @@ const CLIENT_QUEUE: usize = 1 << 16;
 
 /// The bytes that the client reads at once; its default is four times as much.
 const READ: u16 = 16 << 10;
-
-/// How often each server is tried again before the stream ends: 5 seconds or so of [`backoff`].
-const RECONNECTS: usize = 9;
 
 /// The reader's end.
 pub(super) struct Feed {
@@ -58,7 +55,7 @@ pub(super) struct Feed {
 impl Feed {
     /// Connects and subscribes; resolves when the server knows of it.
     pub(super) async fn open(
-        servers: &Servers,
+        profile: &Arc<Profile>,
         topic: Topic,
         buffer: usize,
         counting: Counting,
@@ -69,16 +66,21 @@ impl Feed {
             started: AtomicBool::new(false),
         });
         let (lost, disconnects) = mpsc::unbounded_channel();
-        let client = connect::connect(servers, options(servers, &shared, lost)).await?;
+        let refusals = Refusals::new();
+        let mut listener = refusals.listen();
+        let client = connect::connect(profile, |options| listening(options, &shared, lost, refusals)).await?;
         // Dropping it on the way takes it back.
         let subscriber = client.subscribe(topic.name.to_string()).await.map_err(|error| {
             Error::new(ErrorKind::Config, format!("subscribing to {}", topic.name)).with_source(error)
         })?;
-        if connect::round_trip(&client).await == RoundTrip::Lost {
-            return Err(error::unavailable(format!("the connection to NATS at {servers} was lost at once")));
+        // A user who has no inbox is told so by the server, in order: the round trip is done all the same.
+        let mut asking = listener.again();
+        if link::round_trip(&client, &mut asking).await == RoundTrip::Lost {
+            return Err(error::unavailable(format!("the connection to NATS at {profile} was lost at once")));
         }
-        if let Some(denied) = shared.queue().ended.take() {
-            return Err(denied);
+        if let Some(refusal) = link::refused_before(&mut listener, |refusal| topic.is_refused(refusal)).await
+        {
+            return Err(refusal.error(profile));
         }
         let lost_before = shared.queue().counting.as_ref().is_some_and(Counting::start);
         if lost_before {
@@ -88,9 +90,10 @@ impl Feed {
         let task = tokio::spawn(forward(
             subscriber,
             disconnects,
+            listener,
             shared.clone(),
             topic.clone(),
-            servers.to_string(),
+            profile.clone(),
         ));
         Ok(Self { shared, topic, progress: None, ended: false, task })
     }
@@ -177,18 +180,10 @@ impl Shared {
         self.moved.notify_one();
     }
 
-    fn event(&self, event: Event) {
-        match event {
+    fn event(&self, event: &Event) {
+        if let Event::SlowConsumer(_) = event {
             // Early by what its queue holds: better than late, when messages from behind the loss are out already.
-            Event::SlowConsumer(_) => self.lose(),
-            Event::ServerError(error)
-                if error.to_string().to_lowercase().contains("permissions violation for subscription") =>
-            {
-                let denied =
-                    Error::new(ErrorKind::Denied, "the NATS server does not let this user subscribe");
-                self.end(denied.with_source(error).with_retry(Retry::Later));
-            }
-            _ => {}
+            self.lose();
         }
     }
 }
@@ -282,9 +277,10 @@ impl Queue {
 async fn forward(
     mut subscriber: Subscriber,
     mut disconnects: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+    mut refusals: Listener,
     shared: Arc<Shared>,
     topic: Topic,
-    servers: String,
+    profile: Arc<Profile>,
 ) {
     loop {
         tokio::select! {
@@ -297,13 +293,19 @@ async fn forward(
                 // Only fails if the client has gone.
                 gone_on.send(()).ok();
             }
+            // Permissions change while we are at it, too: then the subscription is silent from here on.
+            refusal = refusals.meant(|refusal| topic.is_refused(refusal)) => {
+                shared.drain(&mut subscriber, &topic);
+                shared.end(refusal.error(&profile));
+                return;
+            }
             message = subscriber.next() => match message {
                 Some(message) => {
                     shared.push(message, &topic);
                     shared.drain(&mut subscriber, &topic);
                 }
                 None => {
-                    shared.end(error::unavailable(format!("the connection to NATS at {servers} is lost")));
+                    shared.end(error::unavailable(format!("the connection to NATS at {profile} is lost")));
                     return;
                 }
             },
@@ -311,22 +313,23 @@ async fn forward(
     }
 }
 
-fn options(
-    servers: &Servers,
+fn listening(
+    options: ConnectOptions,
     shared: &Arc<Shared>,
     lost: mpsc::UnboundedSender<oneshot::Sender<()>>,
-) -> async_nats::ConnectOptions {
+    refusals: Refusals,
+) -> ConnectOptions {
     // The client's tasks hold these: they must not keep the queue alive.
     let (events, state): (Weak<Shared>, Weak<Shared>) = (Arc::downgrade(shared), Arc::downgrade(shared));
-    let hosts = servers.hosts.len();
-    connect::options()
+    options
         .subscription_capacity(CLIENT_QUEUE)
         .read_buffer_capacity(READ)
-        .max_reconnects(RECONNECTS * hosts)
-        .reconnect_delay_callback(move |attempts| backoff(attempts.saturating_sub(1) / hosts))
         .event_callback(move |event| {
+            if let Event::ServerError(error) = &event {
+                refusals.take(&error.to_string());
+            }
             if let Some(shared) = events.upgrade() {
-                shared.event(event);
+                shared.event(&event);
             }
             std::future::ready(())
         })
@@ -345,11 +348,13 @@ fn options(
         })
 }
 
-/// How long to wait before the next round of all servers: none the first time, then doubling to a second.
-fn backoff(round: usize) -> Duration {
-    match round {
-        0 => Duration::ZERO,
-        _ => Duration::from_millis(100 << (round - 1).min(4)).min(Duration::from_secs(1)),
+impl Topic {
+    fn is_refused(&self, refusal: &Refusal) -> bool {
+        match refusal {
+            Refusal::Subscribe(subject) => *subject == *self.name,
+            Refusal::Limit(_) => true,
+            Refusal::Publish(_) => false,
+        }
     }
 }
 
@@ -419,7 +424,7 @@ mod tests {
         let (queue, _) = queue(1 << 20);
         let (queue, moved, started) = (Mutex::new(queue), Notify::new(), AtomicBool::new(true));
         let shared = Shared { queue, moved, started };
-        shared.event(Event::SlowConsumer(1));
+        shared.event(&Event::SlowConsumer(1));
         assert_eq!(taken(&mut shared.queue()), "lost, next 1 ");
     }
 
@@ -430,11 +435,5 @@ mod tests {
         queue.push(message(1), &topic);
         queue.lose();
         assert_eq!(taken(&mut queue), "");
-    }
-
-    #[test]
-    fn servers_are_looked_for_for_some_seconds() {
-        let all: Duration = (0..RECONNECTS).map(backoff).sum();
-        assert!(all > Duration::from_secs(3) && all < Duration::from_secs(10), "{all:?}");
     }
 }

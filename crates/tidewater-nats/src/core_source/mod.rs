@@ -1,7 +1,8 @@
 //! Core NATS: subjects, at most once.
 //!
 //! NATS keeps nothing, so this source counts: its offsets are the numbers of the messages that it has received, its
-//! epoch is a random number of the source object. The count goes on when the object is subscribed again, behind a
+//! epoch is a random number. Sources of the same subjects, servers and settings in one process have one count while one
+//! of them lives. It goes on when one is subscribed again, behind a
 //! [`Gap`](tidewater_core::Gap) of unknown extent and reason `lost`, as after a lost connection. Such a gap takes an
 //! offset of its own (told as `Progress` behind it), so that a cursor stands clearly before or after it.
 //!
@@ -15,19 +16,24 @@
 mod counter;
 mod feed;
 
-use std::{fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
+};
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use tidewater_core::{
-    Bounds, Capabilities, Cursor, Error, ErrorKind, Next, Result, Source, SourceUrl, Start, Subscribed,
-    Subscription, TopicBounds, TopicCursor, TopicName, TopicTag,
+    Bounds, Capabilities, Cursor, Error, ErrorKind, Next, Result, ShareKey, Source, SourceUrl, Start,
+    Subscribed, Subscription, TopicBounds, TopicCursor, TopicName, TopicTag,
 };
 
 use self::{counter::Counter, feed::Feed};
 use crate::{
     NATS,
-    config::{Servers, Subject},
+    config::{NatsConfig, Profile},
+    names::Subject,
 };
 
 pub(crate) const CAPABILITIES: Capabilities =
@@ -42,9 +48,10 @@ const BUFFER: usize = 16 << 20;
 /// for a reader that is slow (a message that is larger is let in alone); what comes on top is lost and told as a gap.
 #[derive(Clone, Debug)]
 pub struct NatsSource {
-    servers: Servers,
+    profile: Arc<Profile>,
     topic: Topic,
     buffer: usize,
+    key: ShareKey,
     counter: Arc<Counter>,
 }
 
@@ -61,13 +68,20 @@ impl NatsSource {
     /// # Errors
     /// [`ErrorKind::Config`], saying what is wrong with it.
     pub fn open(url: &SourceUrl) -> Result<Self> {
-        let servers = Servers::parse(url)?;
-        let name = TopicName::new(Subject::pattern(&url.decoded_path()?)?.as_str());
-        let mut params = url.params()?;
-        let buffer = params.parse("buffer", "a number of bytes")?.unwrap_or(BUFFER);
-        params.finish(&["buffer"])?;
+        let (config, mut params) = NatsConfig::from_url(url, &["buffer"])?;
+        Self::new(&config, &url.decoded_path()?, params.parse("buffer", "a number of bytes")?)
+    }
+
+    pub(crate) fn new(config: &NatsConfig, subject: &str, buffer: Option<usize>) -> Result<Self> {
+        let name = TopicName::new(Subject::pattern(subject)?.as_str());
+        config.without_jetstream()?;
+        let profile = Arc::new(config.profile()?);
         let topic = Topic { tag: TopicTag::of(NATS, &name), name };
-        Ok(Self { servers, topic, buffer, counter: Arc::new(Counter::new()) })
+        let buffer = buffer.unwrap_or(BUFFER);
+        let mut parts = profile.parts();
+        parts.extend([topic.name.as_bytes().to_vec(), buffer.to_be_bytes().to_vec()]);
+        let key = ShareKey::new(NATS, parts);
+        Ok(Self { profile, topic, buffer, counter: counter(&key), key })
     }
 }
 
@@ -109,18 +123,35 @@ impl Source for NatsSource {
             epoch: counting.epoch().tag(),
             next: Next::Offsets(vec![counting.end()]),
         };
-        let feed = Feed::open(&self.servers, self.topic.clone(), self.buffer, counting).await?;
+        let feed = Feed::open(&self.profile, self.topic.clone(), self.buffer, counting).await?;
         let deliveries = futures_util::stream::unfold(feed, async |mut feed| {
             let delivery = feed.next().await?;
             Some((delivery, feed))
         });
         Ok(Subscribed { start: Cursor::from_iter([start]), deliveries: deliveries.boxed() })
     }
+
+    fn share_key(&self) -> Option<ShareKey> {
+        Some(self.key.clone())
+    }
+}
+
+/// Sources that are the same have one count: whoever shares a subscription has its positions.
+fn counter(key: &ShareKey) -> Arc<Counter> {
+    static COUNTERS: LazyLock<Mutex<HashMap<ShareKey, Weak<Counter>>>> = LazyLock::new(Mutex::default);
+    let mut counters = COUNTERS.lock().unwrap_or_else(PoisonError::into_inner);
+    counters.retain(|_, counter| counter.strong_count() > 0);
+    let there = counters.get(key).and_then(Weak::upgrade);
+    there.unwrap_or_else(|| {
+        let counter = Arc::new(Counter::new());
+        counters.insert(key.clone(), Arc::downgrade(&counter));
+        counter
+    })
 }
 
 impl fmt::Display for NatsSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{NATS}://{}/{}", self.servers, self.topic.name)
+        write!(f, "{NATS}://{}/{}", self.profile, self.topic.name)
     }
 }
 
@@ -137,6 +168,7 @@ mod tests {
         for (url, what) in [
             ("nats://a/", "orders.new"),
             ("nats://a/x?bufer=3", "there are: buffer"),
+            ("nats://a/x?domain=hub", "domain"),
             ("nats://a/x?buffer=much", "a number of bytes"),
             ("nats:x", "HOST:4222"),
         ] {

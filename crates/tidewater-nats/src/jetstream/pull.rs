@@ -1,6 +1,9 @@
 //! One consumer at the server, and the pull request that it is answering.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_nats::{
     StatusCode, Subject, Subscriber,
@@ -10,11 +13,18 @@ use async_nats::{
     },
 };
 use futures_util::{FutureExt as _, StreamExt as _};
-use tidewater_core::Result;
-use tokio::time::{Instant, timeout};
+use tidewater_core::{Error, Result};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout},
+};
 
 use super::stream::StreamRef;
-use crate::error;
+use crate::{
+    error,
+    link::{self, Link},
+    refusal::{Listener, Refusal},
+};
 
 /// The most messages of one request.
 const BATCH: usize = 1024;
@@ -32,8 +42,15 @@ const RENEWAL: Duration = Duration::from_millis(500);
 /// How long the server may be silent: two heartbeats, and some time for the way.
 const SILENCE: Duration = Duration::from_secs(3);
 
+/// The bytes of a request of a reader that has caught up, or for which there is no room in the
+/// [budget](Link::budget) of the connection.
+const SMALL: usize = 128 << 10;
+
 /// A consumer with its inbox. Dropping it removes the consumer, in the background.
 pub(super) struct Puller {
+    stream: StreamRef,
+    link: Arc<Link>,
+    refusals: Listener,
     context: jetstream::Context,
     consumer: Consumer<pull::Config>,
     inbox: Subject,
@@ -43,7 +60,12 @@ pub(super) struct Puller {
     ended: Option<Instant>,
     /// The consumer's own count of what it has sent us.
     received: u64,
-    bytes: usize,
+    /// The bytes of a large request.
+    large: usize,
+    /// The bytes of the next request; more only for a message that doesn't fit.
+    small: usize,
+    /// More is there than the last request has brought.
+    behind: bool,
 }
 
 /// A request that the server is answering.
@@ -51,6 +73,9 @@ struct Request {
     made: Instant,
     left: usize,
     answered: bool,
+    bytes: usize,
+    /// Its part of the budget, if it is a large one.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// What came.
@@ -63,6 +88,8 @@ pub(super) enum Pulled {
     Done,
     /// The consumer, or something that it sent, is lost. Why.
     Lost(String),
+    /// The user may not do this.
+    Refused(Error),
 }
 
 /// A message with what JetStream says of it.
@@ -77,16 +104,33 @@ pub(super) struct Received {
 impl Puller {
     /// Makes a consumer that starts at a sequence.
     pub(super) async fn open(stream: &StreamRef, start_sequence: u64, bytes: usize) -> Result<Self> {
-        let servers = stream.connection.servers.to_string();
-        let context = stream.connection.jetstream().await?;
-        let client = context.client();
+        let link = stream.connection.link().await?;
+        let refusals = link.listen();
+        let client = link.client();
         let inbox = Subject::from(client.new_inbox());
-        let messages =
-            client.subscribe(inbox.clone()).await.map_err(|error| error::request(&servers, error))?;
-        let consumer = stream.consumer(DeliverPolicy::ByStartSequence { start_sequence }).await?;
-        // The largest message has to fit, or the server never sends it: with subject, reply and what else it counts.
-        let bytes = bytes.max(client.max_payload() + (64 << 10));
-        Ok(Self { context, consumer, inbox, messages, request: None, ended: None, received: 0, bytes })
+        let messages = client.subscribe(inbox.clone()).await.map_err(|error| {
+            error::unavailable(format!("{}: subscribing", stream.connection.profile)).with_source(error)
+        })?;
+        let consumer = stream.consumer(&link, DeliverPolicy::ByStartSequence { start_sequence }).await?;
+        let context = link.jetstream(stream.connection.api_prefix.as_deref());
+        let behind = consumer.cached_info().num_pending > 0;
+        // The largest message fits: with subject, reply and what else the server counts.
+        let large = bytes.max(client.max_payload() + (64 << 10));
+        Ok(Self {
+            stream: stream.clone(),
+            link,
+            refusals,
+            context,
+            consumer,
+            inbox,
+            messages,
+            request: None,
+            ended: None,
+            received: 0,
+            large,
+            small: large.min(SMALL),
+            behind,
+        })
     }
 
     /// Waits for what comes next, and takes along what else is there.
@@ -96,7 +140,17 @@ impl Puller {
         if let Err(lost) = self.request().await {
             return Pulled::Lost(lost);
         }
-        let first = match timeout(SILENCE, self.messages.next()).await {
+        let (inbox, asked) = (&self.inbox, self.subject("MSG.NEXT"));
+        let ours = |refusal: &Refusal| match refusal {
+            Refusal::Publish(subject) => *subject == asked,
+            Refusal::Subscribe(subject) => **subject == **inbox,
+            Refusal::Limit(_) => true,
+        };
+        let first = tokio::select! {
+            first = timeout(SILENCE, self.messages.next()) => first,
+            refusal = self.refusals.meant(ours) => return Pulled::Refused(self.refused(refusal)),
+        };
+        let first = match first {
             Err(_) => return Pulled::Lost("it sends no heartbeats".into()),
             Ok(None) => return Pulled::Lost("the connection is closed".into()),
             Ok(Some(first)) => first,
@@ -130,8 +184,10 @@ impl Puller {
 
     /// Whether everything that the consumer has sent has come, and nothing more is there for it; `None` if it sent
     /// something that hasn't come.
-    pub(super) async fn caught_up(&self) -> Result<Option<bool>, String> {
-        let info = self.consumer.get_info().await.map_err(|error| error.to_string())?;
+    pub(super) async fn caught_up(&self) -> Result<Option<bool>> {
+        let info = self.link.ask(&self.subject("INFO"), self.consumer.get_info()).await?;
+        let info =
+            info.map_err(|error| error::unavailable("the consumer does not answer").with_source(error))?;
         Ok((info.delivered.consumer_sequence == self.received).then_some(info.num_pending == 0))
     }
 
@@ -139,16 +195,35 @@ impl Puller {
         if self.request.is_some() {
             return Ok(());
         }
+        // Large only with a part of the budget, which is not waited for: a small one brings something, too.
+        let kibibytes = u32::try_from(self.large >> 10).unwrap_or(u32::MAX).min(link::BUDGET);
+        let wants = self.behind && self.large > self.small;
+        let room = wants.then(|| self.link.budget().try_acquire_many_owned(kibibytes).ok()).flatten();
+        let bytes = if room.is_some() { self.large } else { self.small };
         let batch = pull::BatchConfig {
             batch: BATCH,
             expires: Some(EXPIRES),
-            max_bytes: self.bytes,
+            max_bytes: bytes,
             idle_heartbeat: HEARTBEAT,
             ..Default::default()
         };
         self.consumer.request_batch(batch, self.inbox.clone()).await.map_err(|error| error.to_string())?;
-        self.request = Some(Request { made: Instant::now(), left: BATCH, answered: false });
+        self.request =
+            Some(Request { made: Instant::now(), left: BATCH, answered: false, bytes, _room: room });
         Ok(())
+    }
+
+    fn subject(&self, what: &str) -> String {
+        let name = &self.consumer.cached_info().name;
+        format!("{}.CONSUMER.{what}.{}.{name}", self.stream.connection.api(), self.stream.name)
+    }
+
+    fn refused(&self, refusal: Refusal) -> Error {
+        match refusal {
+            // Told as the client's own inbox is: all below the prefix are needed.
+            Refusal::Subscribe(inbox) => self.link.refused(&Refusal::Subscribe(format!("{inbox}.*"))),
+            other => self.link.refused(&other),
+        }
     }
 
     fn take(&mut self, message: async_nats::Message) -> Taken {
@@ -160,10 +235,15 @@ impl Puller {
             Some(StatusCode::REQUEST_TERMINATED) if text == "Batch Completed" => self.ended(),
             Some(StatusCode::REQUEST_TERMINATED) if text.starts_with("Message Size Exceeds MaxBytes") => {
                 // Also how a request ends whose bytes are used up: too small is it only if it let nothing in.
-                if self.request.as_ref().is_some_and(|request| !request.answered) {
-                    self.bytes = self.bytes.saturating_mul(2);
+                if let Some(request) = self.request.take().filter(|request| !request.answered) {
+                    let more = request.bytes.saturating_mul(2);
+                    if request.bytes >= self.large {
+                        self.large = more
+                    } else {
+                        self.small = more.min(self.large)
+                    }
                 }
-                (self.request, self.ended) = (None, None);
+                (self.behind, self.ended) = (true, None);
                 Taken::End(Pulled::Done)
             }
             Some(status) => Taken::Lost(format!("{status} {text}")),
@@ -184,6 +264,7 @@ impl Puller {
         }
         self.received += 1;
         let (sequence, pending) = (info.stream_sequence, info.pending);
+        self.behind = pending > 0;
         let published = SystemTime::from(info.published);
         if let Some(request) = &mut self.request {
             request.answered = true;
@@ -216,9 +297,10 @@ impl Drop for Puller {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let info = self.consumer.cached_info();
             let (context, name, stream) = (self.context.clone(), info.name.clone(), info.stream_name.clone());
+            let (link, subject) = (self.link.clone(), self.subject("DELETE"));
             runtime.spawn(async move {
-                // It may be gone, or the server: either way nothing is left to do.
-                context.delete_consumer_from_stream(name, stream).await.ok();
+                // It may be gone, or the server, or the user may not: then the server's own threshold does it.
+                link.ask(&subject, context.delete_consumer_from_stream(name, stream)).await.ok();
             });
         }
     }

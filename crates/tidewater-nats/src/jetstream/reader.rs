@@ -61,7 +61,11 @@ enum Stop {
 
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
-        if error.retry() == Retry::Later { Self::Retry(error) } else { Self::End(error) }
+        // What is refused now is refused a moment later too, and a server that counts failures should not be pressed.
+        match (error.retry(), error.kind()) {
+            (Retry::Never, _) | (_, ErrorKind::Denied | ErrorKind::Config) => Self::End(error),
+            (Retry::Later, _) => Self::Retry(error),
+        }
     }
 }
 
@@ -128,6 +132,7 @@ impl Reader {
                 let error = format!("the consumer of stream {:?} is lost: {why}", self.stream.name);
                 return Err(Stop::Retry(error::unavailable(error)));
             }
+            Pulled::Refused(error) => return Err(Stop::End(error)),
             Pulled::Messages(messages) => {
                 self.watching &= covered;
                 self.messages(messages, waiting).await?;
@@ -214,7 +219,9 @@ impl Reader {
             // It will send what it has.
             Ok(Some(false)) => {}
             // Something got lost on the way, or the consumer did.
-            Ok(None) | Err(_) => self.puller = None,
+            Ok(None) => self.puller = None,
+            Err(error) if error.kind() == ErrorKind::Denied => return Err(Stop::End(error)),
+            Err(_) => self.puller = None,
         }
         Ok(())
     }

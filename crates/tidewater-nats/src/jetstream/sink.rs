@@ -12,10 +12,11 @@ use tokio::{sync::Mutex, time::Instant};
 use super::stream::StreamRef;
 use crate::{
     JETSTREAM,
-    config::{Servers, Subject, config, stream_and_subject},
-    connect::Connection,
+    config::NatsConfig,
     convert::{self, EXPECTED_STREAM},
     error,
+    link::Connection,
+    names::{self, Subject, check_stream, stream_and_subject},
 };
 
 /// How long the stream's incarnation is taken for known. It is asked for anew at once when sequences go back.
@@ -35,7 +36,8 @@ pub struct JetStreamSink {
 /// The incarnation of the stream, as it was found last.
 #[derive(Clone, Copy, Debug)]
 struct Known {
-    epoch: Epoch,
+    /// `None`: the user may not look at the stream.
+    epoch: Option<Epoch>,
     asked: Instant,
     /// The last sequence that was given out since.
     last: u64,
@@ -47,30 +49,32 @@ impl JetStreamSink {
     /// # Errors
     /// [`ErrorKind::Config`], also for a pattern in place of a subject.
     pub fn open(url: &SourceUrl) -> Result<Self> {
-        let servers = Servers::parse(url)?;
+        let (config, _) = NatsConfig::from_url(url, &[])?;
         let (stream, subject) = stream_and_subject(url)?;
         let subject = subject.ok_or_else(|| {
-            config(format!("to publish into the stream {stream:?}, name the subject: {JETSTREAM}://{servers}/{stream}/orders.new"))
+            names::config(format!("to publish into the stream {stream:?}, name the subject: {JETSTREAM}://{config}/{stream}/orders.new"))
         })?;
-        let subject = TopicName::new(Subject::concrete(&subject)?.as_str());
-        url.params()?.finish(&[])?;
-        Ok(Self {
-            stream: StreamRef::new(Connection::new(servers), &stream, None),
-            subject,
-            known: Mutex::default(),
-        })
+        Self::new(&config, &stream, &subject)
+    }
+
+    pub(crate) fn new(config: &NatsConfig, stream: &str, subject: &str) -> Result<Self> {
+        check_stream(stream)?;
+        let subject = TopicName::new(Subject::concrete(subject)?.as_str());
+        let connection = Connection::new(config.profile()?, config.api_prefix()?);
+        Ok(Self { stream: StreamRef::new(connection, stream, None), subject, known: Mutex::default() })
     }
 
     async fn publish(&self, message: Message) -> Result<PublishAck> {
         let mut headers = convert::headers_of(&message)?.unwrap_or_default();
         headers.insert(EXPECTED_STREAM, self.stream.name.as_str());
         let publish = PublishMessage::build().headers(headers).payload(message.payload.unwrap_or_default());
-        let context = self.stream.connection.jetstream().await?;
-        let sent = context.send_publish(self.subject.to_string(), publish).await;
-        match sent {
-            Ok(acknowledged) => acknowledged.await.map_err(|error| self.refused(error)),
-            Err(error) => Err(self.refused(error)),
-        }
+        let link = self.stream.connection.link().await?;
+        let context = link.jetstream(self.stream.connection.api_prefix.as_deref());
+        let acknowledged = async {
+            // Two steps: the message is on its way, the answer is here.
+            context.send_publish(self.subject.to_string(), publish).await?.await
+        };
+        link.ask(&self.subject, acknowledged).await?.map_err(|error| self.refused(error))
     }
 
     fn refused(&self, error: async_nats::jetstream::context::PublishError) -> Error {
@@ -88,13 +92,13 @@ impl JetStreamSink {
             )
             .with_retry(Retry::Later),
             PublishErrorKind::Other => {
-                let servers = self.stream.connection.servers.to_string();
+                let (profile, api) = (&self.stream.connection.profile, self.stream.connection.api());
                 let answered = std::error::Error::source(&error)
                     .and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>())
                     .cloned();
                 match answered {
-                    Some(answered) => error::api(&servers, stream, answered),
-                    None => error::request(&servers, error),
+                    Some(answered) => error::api(profile, stream, answered),
+                    None => error::request(profile, api, error),
                 }
             }
             _ => error::unavailable(format!("{self} has not acknowledged; it may have the message, or not"))
@@ -110,10 +114,13 @@ impl JetStreamSink {
             && known.asked.elapsed() < KNOWN_FOR
         {
             known.last = sequence;
-            return Some(known.epoch);
+            return known.epoch;
         }
-        let epoch = self.stream.held().await.ok().map(|held| held.epoch);
-        *known = epoch.map(|epoch| Known { epoch, asked: Instant::now(), last: sequence });
+        let (epoch, told) = match self.stream.held().await {
+            Ok(held) => (Some(held.epoch), true),
+            Err(error) => (None, error.kind() == ErrorKind::Denied),
+        };
+        *known = told.then(|| Known { epoch, asked: Instant::now(), last: sequence });
         epoch
     }
 }
@@ -148,6 +155,6 @@ impl Sink for JetStreamSink {
 
 impl fmt::Display for JetStreamSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{JETSTREAM}://{}/{}/{}", self.stream.connection.servers, self.stream.name, self.subject)
+        write!(f, "{JETSTREAM}://{}/{}/{}", self.stream.connection.profile, self.stream.name, self.subject)
     }
 }

@@ -5,15 +5,16 @@ use std::fmt;
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use tidewater_core::{
-    Bounds, Capabilities, Cursor, Next, Result, Source, SourceUrl, Subscribed, Subscription, TopicBounds,
-    TopicCursor,
+    Bounds, Capabilities, Cursor, Next, Result, ShareKey, Source, SourceUrl, Subscribed, Subscription,
+    TopicBounds, TopicCursor,
 };
 
 use super::{reader::Reader, start, stream::StreamRef};
 use crate::{
     JETSTREAM,
-    config::{Servers, Subject, stream_and_subject},
-    connect::Connection,
+    config::NatsConfig,
+    link::Connection,
+    names::{Subject, check_stream, stream_and_subject},
 };
 
 /// The bytes that are asked for at once, unless the URL says otherwise.
@@ -38,14 +39,22 @@ impl JetStreamSource {
     /// # Errors
     /// [`ErrorKind::Config`](tidewater_core::ErrorKind::Config), saying what is wrong with it.
     pub fn open(url: &SourceUrl) -> Result<Self> {
-        let servers = Servers::parse(url)?;
+        let (config, mut params) = NatsConfig::from_url(url, &["read_ahead"])?;
         let (name, filter) = stream_and_subject(url)?;
-        let filter = filter.map(|filter| Subject::pattern(&filter)).transpose()?;
-        let mut params = url.params()?;
-        let read_ahead = params.parse("read_ahead", "a number of bytes")?.unwrap_or(READ_AHEAD);
-        params.finish(&["read_ahead"])?;
-        let stream = StreamRef::new(Connection::new(servers), &name, filter.map(|filter| filter.to_string()));
-        Ok(Self { stream, read_ahead })
+        Self::new(&config, &name, filter.as_deref(), params.parse("read_ahead", "a number of bytes")?)
+    }
+
+    pub(crate) fn new(
+        config: &NatsConfig,
+        stream: &str,
+        filter: Option<&str>,
+        read_ahead: Option<usize>,
+    ) -> Result<Self> {
+        check_stream(stream)?;
+        let filter = filter.map(Subject::pattern).transpose()?.map(|filter| filter.to_string());
+        let connection = Connection::new(config.profile()?, config.api_prefix()?);
+        let read_ahead = read_ahead.unwrap_or(READ_AHEAD);
+        Ok(Self { stream: StreamRef::new(connection, stream, filter), read_ahead })
     }
 }
 
@@ -84,11 +93,21 @@ impl Source for JetStreamSource {
         });
         Ok(Subscribed { start: Cursor::from_iter([start]), deliveries: deliveries.boxed() })
     }
+
+    fn share_key(&self) -> Option<ShareKey> {
+        let StreamRef { connection, name, filter, .. } = &self.stream;
+        let mut parts = connection.profile.parts();
+        let filter = filter.as_deref().unwrap_or_default();
+        for part in [connection.api(), &**name, filter, &self.read_ahead.to_string()] {
+            parts.push(part.as_bytes().to_vec());
+        }
+        Some(ShareKey::new(JETSTREAM, parts))
+    }
 }
 
 impl fmt::Display for JetStreamSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{JETSTREAM}://{}/{}", self.stream.connection.servers, self.stream.name)?;
+        write!(f, "{JETSTREAM}://{}/{}", self.stream.connection.profile, self.stream.name)?;
         match &self.stream.filter {
             Some(filter) => write!(f, "/{filter}"),
             None => Ok(()),
@@ -111,6 +130,7 @@ mod tests {
             ("jetstream://a/", "STREAM/subject"),
             ("jetstream://a/S/x..y", "nothing stands"),
             ("jetstream://a/S?start=3", "there are: read_ahead"),
+            ("jetstream://a/S?domain=a&api_prefix=b", "api_prefix"),
         ] {
             let error = open(url).unwrap_err();
             assert!(error.to_string().contains(what), "{url}: {error}");

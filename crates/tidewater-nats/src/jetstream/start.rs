@@ -28,10 +28,12 @@ async fn at(stream: &StreamRef, time: SystemTime) -> Result<u64> {
     let start_time = start_time.ok_or_else(|| {
         Error::new(ErrorKind::Config, format!("{time:?} is past the times that JetStream knows"))
     })?;
-    let consumer = stream.consumer(DeliverPolicy::ByStartTime { start_time }).await?;
+    let link = stream.connection.link().await?;
+    let consumer = stream.consumer(&link, DeliverPolicy::ByStartTime { start_time }).await?;
     let info = consumer.cached_info();
-    let context = stream.connection.jetstream().await?;
-    // If it fails the server removes it by itself, later.
-    context.delete_consumer_from_stream(&info.name, stream.name.as_str()).await.ok();
+    let context = link.jetstream(stream.connection.api_prefix.as_deref());
+    // If it fails or is refused, the server removes it by itself, later.
+    let subject = format!("{}.CONSUMER.DELETE.{}.{}", stream.connection.api(), stream.name, info.name);
+    link.ask(&subject, context.delete_consumer_from_stream(&info.name, stream.name.as_str())).await.ok();
     Ok(info.delivered.stream_sequence + 1)
 }

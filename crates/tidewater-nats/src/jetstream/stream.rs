@@ -10,7 +10,10 @@ use async_nats::jetstream::{
 };
 use tidewater_core::{Epoch, Error, ErrorKind, Result, TopicName, TopicTag};
 
-use crate::{JETSTREAM, connect::Connection, error};
+use crate::{
+    JETSTREAM, error,
+    link::{Connection, Link},
+};
 
 /// How long a consumer that nobody pulls from lives on, if we don't get to removing it.
 const INACTIVE: std::time::Duration = std::time::Duration::from_secs(30);
@@ -46,14 +49,17 @@ impl StreamRef {
     /// [`ErrorKind::NotFound`] and others of [`error::api`]; [`ErrorKind::Unsupported`] for a stream that can't be read
     /// without taking from it.
     pub(super) async fn held(&self) -> Result<Held> {
-        let context = self.connection.jetstream().await?;
-        let servers = self.connection.servers.to_string();
-        let answer: Response<Info> = context
-            .request(format!("STREAM.INFO.{}", self.name), &())
-            .await
-            .map_err(|error| error::request(&servers, error))?;
-        match answer {
-            Response::Err { error } => Err(error::api(&servers, &self.name, error)),
+        self.held_at(&*self.connection.link().await?).await
+    }
+
+    async fn held_at(&self, link: &Link) -> Result<Held> {
+        let (api, profile) = (self.connection.api(), &self.connection.profile);
+        let context = link.jetstream(self.connection.api_prefix.as_deref());
+        let question = format!("STREAM.INFO.{}", self.name);
+        let answer: Result<Response<Info>, _> =
+            link.ask(&format!("{api}.{question}"), context.request(question.clone(), &())).await?;
+        match answer.map_err(|error| error::request(profile, api, error))? {
+            Response::Err { error } => Err(error::api(profile, &self.name, error)),
             Response::Ok(info) => {
                 self.check(&info)?;
                 Ok(held(&info))
@@ -63,9 +69,22 @@ impl StreamRef {
 
     /// Makes a consumer of our own: pulled from, nothing acknowledged, in memory, gone when we are. Never the client's
     /// ordered one: that one recreates itself in silence and hides purges and recreations.
-    pub(super) async fn consumer(&self, deliver_policy: DeliverPolicy) -> Result<Consumer<pull::Config>> {
-        let context = self.connection.jetstream().await?;
+    ///
+    /// Its name is chosen here, as the name and the filter stand in the subject of the request then: permissions can
+    /// allow this filter and no other.
+    pub(super) async fn consumer(
+        &self,
+        link: &Link,
+        deliver_policy: DeliverPolicy,
+    ) -> Result<Consumer<pull::Config>> {
+        let (api, profile) = (self.connection.api(), &self.connection.profile);
+        let context = link.jetstream(self.connection.api_prefix.as_deref());
+        let inbox = link.client().new_inbox();
+        let name = format!("tidewater-{}", inbox.rsplit('.').next().unwrap_or_default());
+        let filter = self.filter.as_ref().map(|filter| format!(".{filter}")).unwrap_or_default();
+        let subject = format!("{api}.CONSUMER.CREATE.{}.{name}{filter}", self.name);
         let config = pull::Config {
+            name: Some(name),
             description: Some("tidewater".into()),
             deliver_policy,
             ack_policy: AckPolicy::None,
@@ -75,14 +94,10 @@ impl StreamRef {
             memory_storage: true,
             ..Default::default()
         };
-        context.create_consumer_on_stream(config, self.name.to_string()).await.map_err(|error| {
-            let servers = self.connection.servers.to_string();
-            match error.kind() {
-                jetstream::stream::ConsumerErrorKind::JetStream(error) => {
-                    error::api(&servers, &self.name, error)
-                }
-                _ => error::request(&servers, error),
-            }
+        let made = context.create_consumer_on_stream(config, self.name.to_string());
+        link.ask(&subject, made).await?.map_err(|error| match error.kind() {
+            jetstream::stream::ConsumerErrorKind::JetStream(error) => error::api(profile, &self.name, error),
+            _ => error::request(profile, api, error),
         })
     }
 
