@@ -13,9 +13,9 @@ use std::{
 };
 
 use futures_util::StreamExt as _;
-use tidewater_core::{Bounds, Cursor, Deliveries, Error, ErrorKind, Result, Retry, Subscription};
+use tidewater_core::{Cursor, Deliveries, Result, Retry, Subscription};
 use tokio::{
-    sync::{Mutex as AsyncMutex, Semaphore, SemaphorePermit, oneshot, watch},
+    sync::{Semaphore, SemaphorePermit, oneshot, watch},
     time::{Instant, sleep, timeout},
 };
 
@@ -23,6 +23,7 @@ use crate::{
     frame::Batch,
     render::{Press, Pressed},
     state::Shared,
+    upstream::answered,
 };
 
 /// Readers at a time, in each channel.
@@ -39,8 +40,6 @@ const IDLE: Duration = Duration::from_millis(300);
 const FIRST_IDLE: Duration = Duration::from_secs(5);
 /// How long a subscription is kept open for whoever wants the next segment.
 const WARM: Duration = Duration::from_secs(5);
-/// How long an answer of the broker is waited for while a client is being answered.
-pub(crate) const ASK: Duration = Duration::from_secs(5);
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
 
@@ -69,8 +68,6 @@ impl Segment {
 pub(crate) struct Backfill {
     readers: Semaphore,
     cache: Mutex<Cache>,
-    /// The broker's bounds, and when reading them began.
-    bounds: AsyncMutex<Option<(Instant, Arc<Bounds>)>>,
 }
 
 #[derive(Debug, Default)]
@@ -82,7 +79,7 @@ struct Cache {
 
 impl Default for Backfill {
     fn default() -> Self {
-        Self { readers: Semaphore::new(READERS), cache: Mutex::default(), bounds: AsyncMutex::default() }
+        Self { readers: Semaphore::new(READERS), cache: Mutex::default() }
     }
 }
 
@@ -119,25 +116,10 @@ pub(crate) fn fetch(shared: &Arc<Shared>, cursor: Cursor) -> oneshot::Receiver<R
 }
 
 impl Backfill {
-    /// The broker's bounds, read after this call began. Callers at the same time share one reading.
-    pub(crate) async fn bounds(&self, shared: &Shared) -> Result<Arc<Bounds>> {
-        let asked = Instant::now();
-        let mut last = self.bounds.lock().await;
-        if let Some((began, bounds)) = &*last
-            && *began > asked
-        {
-            return Ok(bounds.clone());
-        }
-        let began = Instant::now();
-        let bounds = Arc::new(answered(shared.source.bounds()).await?);
-        *last = Some((began, bounds.clone()));
-        Ok(bounds)
-    }
-
     /// The cursor before the first message written at this time or later.
     pub(crate) async fn at(&self, shared: &Shared, time: SystemTime) -> Result<Cursor> {
         let _reader = answered(async { Ok(self.readers.acquire().await) }).await?;
-        Ok(answered(shared.source.subscribe(Subscription::at(time))).await?.start)
+        Ok(answered(shared.source().subscribe(Subscription::at(time))).await?.start)
     }
 
     /// Waits until there is a segment for this cursor, or a reader's slot to fill one.
@@ -249,7 +231,7 @@ struct Reader {
 impl Reader {
     async fn open(shared: &Shared, cursor: &Cursor) -> Result<Self> {
         let subscription = Subscription { start: shared.settings.start, after: Some(cursor.clone()) };
-        let subscribed = shared.source.subscribe(subscription).await?;
+        let subscribed = shared.source().subscribe(subscription).await?;
         let start = subscribed.start;
         Ok(Self { press: Press::new(start.clone()), start, deliveries: subscribed.deliveries })
     }
@@ -275,7 +257,7 @@ impl Reader {
                     break;
                 }
             };
-            self.press.add(delivery, &shared.render, SEGMENT_BYTES / 16);
+            self.press.add(&delivery, &shared.render, SEGMENT_BYTES / 16);
             for pressed in self.press.take_full() {
                 if let Pressed::Batch(batch) = pressed {
                     bytes += batch.bytes.len();
@@ -298,11 +280,4 @@ impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader").field("at", self.press.cursor()).finish_non_exhaustive()
     }
-}
-
-/// The source's answer, or an error when it takes longer than a client can wait for.
-async fn answered<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(ASK, answer).await.unwrap_or_else(|_| {
-        Err(Error::new(ErrorKind::Unavailable, format!("the source did not answer within {ASK:?}")))
-    })
 }

@@ -13,7 +13,6 @@ use crate::{
     channel::Channel,
     hub::Hub,
     log::LogBounds,
-    pump,
     render::{Counts, Map, Render},
     settings::{AllowedReplay, LagPolicy, MapFailure, Settings},
     state::Shared,
@@ -31,6 +30,7 @@ pub struct ChannelBuilder {
     on_failure: MapFailure,
     payload: PayloadMode,
     event_header: String,
+    share: bool,
     settings: Settings,
 }
 
@@ -45,6 +45,7 @@ impl ChannelBuilder {
             on_failure: MapFailure::default(),
             payload: PayloadMode::default(),
             event_header: EVENT_HEADER.to_owned(),
+            share: true,
             settings: Settings::default(),
         }
     }
@@ -132,7 +133,15 @@ impl ChannelBuilder {
         self
     }
 
-    /// Makes the channel and starts its upstream subscription. A broker that can't be reached is no error: it is
+    /// Whether the upstream subscription may be shared with channels of this hub whose sources read the same
+    /// ([`Source::share_key`]). Default: yes. A shared one costs the broker once; but a map that is slow delays every
+    /// channel that shares with it, so give such a channel a subscription of its own.
+    pub fn share_upstream(mut self, share: bool) -> Self {
+        self.share = share;
+        self
+    }
+
+    /// Makes the channel and starts its upstream subscription, or joins one that reads the same, where that is now. A broker that can't be reached is no error: it is
     /// tried again behind the channel, and [`Channel::status`] tells.
     ///
     /// # Errors
@@ -161,8 +170,9 @@ impl ChannelBuilder {
             event_header: self.event_header,
             counts: Counts::default(),
         };
-        let shared = Arc::new(Shared::new(name, self.settings, source, sink, render));
-        self.hub.insert(shared, |shared| tokio::spawn(pump::run(shared)).abort_handle())
+        let settings = self.settings;
+        let make = |origin| Shared::new(name.clone(), settings, origin, sink, render);
+        self.hub.insert(&name, source, self.share, make)
     }
 }
 

@@ -27,7 +27,7 @@ impl Channel {
 
     /// Where its messages come from.
     pub fn source(&self) -> &Arc<dyn Source> {
-        &self.shared.source
+        self.shared.source()
     }
 
     /// Where [`publish`](Self::publish) publishes to, if anywhere.
@@ -69,9 +69,9 @@ impl Channel {
     /// # Cancel safety
     /// Safe.
     pub async fn cursor(&self) -> Result<Cursor> {
-        if self.shared.source.capabilities().replay {
+        if self.shared.source().capabilities().replay {
             // What is in the broker when the caller asks is before the cursor, whether or not it is here yet.
-            match self.shared.backfill.bounds(&self.shared).await {
+            match self.shared.origin.bounds().await {
                 Ok(bounds) => return Ok(bounds.end()),
                 // This node's own place is older, and so as good: it repeats, and leaves nothing out.
                 Err(error) => tracing::debug!(channel = self.name(), "the broker was not asked: {error}"),

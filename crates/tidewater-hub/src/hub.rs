@@ -1,19 +1,21 @@
 //! All channels of a process.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tidewater_core::{Error, ErrorKind, Result};
-use tokio::{
-    task::AbortHandle,
-    time::{Instant, timeout_at},
-};
+use tidewater_core::{Error, ErrorKind, Result, ShareKey, Source};
+use tokio::time::{Instant, timeout_at};
 
-use crate::{builder::ChannelBuilder, channel::Channel, state::Shared};
+use crate::{
+    builder::ChannelBuilder,
+    channel::Channel,
+    state::Shared,
+    upstream::{Origin, Pulse, Upstream},
+};
 
 /// All channels of a process. Cloning shares it. When the last clone is dropped (a [`Channel`] holds one), upstream
 /// subscriptions and streams end.
@@ -23,11 +25,14 @@ pub struct Hub(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     channels: Mutex<Channels>,
+    pulse: Arc<Pulse>,
 }
 
 #[derive(Default)]
 struct Channels {
-    all: BTreeMap<Arc<str>, (Arc<Shared>, AbortHandle)>,
+    all: BTreeMap<Arc<str>, (Arc<Shared>, Arc<Upstream>)>,
+    /// The upstreams that may be shared.
+    upstreams: HashMap<ShareKey, Arc<Upstream>>,
     draining: bool,
 }
 
@@ -90,22 +95,47 @@ impl Hub {
         self.lock().draining
     }
 
+    /// Ends a channel: its streams as a [`drain`](Self::drain) does, and its upstream subscription unless others
+    /// share it. Answers whether there was one of this name. A [`Channel`] that somebody still holds gets nothing more.
+    pub fn close(&self, name: &str) -> bool {
+        let mut channels = self.lock();
+        let Some((shared, upstream)) = channels.all.remove(name) else { return false };
+        if !upstream.leave(&shared) {
+            channels.upstreams.retain(|_, shared| !Arc::ptr_eq(shared, &upstream));
+        }
+        drop(channels);
+        shared.drain();
+        true
+    }
+
+    /// Adds a channel of this name, on the upstream that reads what `source` does, or on one of its own.
     pub(crate) fn insert(
         &self,
-        shared: Arc<Shared>,
-        run: impl FnOnce(Arc<Shared>) -> AbortHandle,
+        name: &Arc<str>,
+        source: Arc<dyn Source>,
+        share: bool,
+        make: impl FnOnce(Arc<Origin>) -> Shared,
     ) -> Result<Channel> {
+        let key = if share { source.share_key() } else { None };
         let mut channels = self.lock();
-        let refused =
-            |kind, why: &str| Err(Error::new(kind, why).context(format!("channel {:?}", &*shared.name)));
+        let refused = |kind, why: &str| Err(Error::new(kind, why).context(format!("channel {name:?}")));
         if channels.draining {
             return refused(ErrorKind::Closed, "the hub is draining");
         }
-        if channels.all.contains_key(&shared.name) {
+        if channels.all.contains_key(name) {
             return refused(ErrorKind::Config, "there is a channel of that name already");
         }
-        let pump = run(shared.clone());
-        channels.all.insert(shared.name.clone(), (shared.clone(), pump));
+        let running = key.as_ref().and_then(|key| channels.upstreams.get(key)).filter(|other| other.runs());
+        let upstream = match running {
+            Some(running) => running.clone(),
+            None => Upstream::start(source, &self.0.pulse),
+        };
+        if let Some(key) = key {
+            channels.upstreams.insert(key, upstream.clone());
+        }
+        let shared = Arc::new(make(upstream.origin.clone()));
+        upstream.join(shared.clone());
+        channels.all.insert(name.clone(), (shared.clone(), upstream));
         drop(channels);
         Ok(Channel { hub: self.clone(), shared })
     }
@@ -118,8 +148,9 @@ impl Hub {
 impl Drop for Inner {
     fn drop(&mut self) {
         let channels = self.channels.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for (shared, pump) in channels.all.values() {
-            pump.abort();
+        channels.upstreams.clear();
+        for (shared, upstream) in std::mem::take(&mut channels.all).into_values() {
+            drop(upstream);
             shared.drain();
         }
     }

@@ -22,14 +22,14 @@
 //! The way of a message through this crate:
 //!
 //! ```text
-//! Source ─> pump ─> render (map, encode once) ─> log ─> waiters (who wants it) ─> EventStream ─> wire bytes
-//!                                                 └─ too old ─> backfill (readers) ─┘
+//! Source ─> upstream ─> render (map, encode once) ─> log ─> waiters (who wants it) ─> EventStream ─> wire bytes
+//!                                                     └─ too old ─> backfill (readers) ─┘
 //! ```
 //!
 //! | file | holds |
 //! |---|---|
 //! | `hub`, `channel`, `builder`, `settings` | what an application touches |
-//! | `pump`, `probe` | the one upstream subscription, and whether it is still there when it says nothing |
+//! | `upstream` | upstream subscriptions, the channels that share one, and whether one that says nothing is still there |
 //! | `render`, `wire` | from messages to frames, and the hub's own blocks |
 //! | `frame`, `log` | the bounded log: pure |
 //! | `resume`, `walk` | where a client starts, and what it gets on its own path: pure |
@@ -47,8 +47,6 @@ mod frame;
 mod hub;
 mod log;
 mod open;
-mod probe;
-mod pump;
 mod render;
 mod resume;
 mod select;
@@ -56,6 +54,7 @@ mod settings;
 mod state;
 mod status;
 mod stream;
+mod upstream;
 mod waiters;
 mod walk;
 mod wire;

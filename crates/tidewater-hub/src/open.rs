@@ -7,11 +7,11 @@ use tidewater_core::{Bounds, Cursor, Error, ErrorKind, Result, Start, TopicCurso
 use tokio::time::timeout;
 
 use crate::{
-    backfill::ASK,
     log::Log,
     resume::{Known, Plan, Resume},
     settings::AllowedReplay,
     state::{Shared, State},
+    upstream::ASK,
     wire,
 };
 
@@ -36,9 +36,9 @@ pub(crate) async fn begin(shared: &Shared, resume: &Resume) -> Result<Begun> {
             Err(_) => return Ok(Begun::Unreadable),
         },
         None => match start {
-            _ if !shared.source.capabilities().replay => return Ok(Begun::Latest),
+            _ if !shared.source().capabilities().replay => return Ok(Begun::Latest),
             Start::Latest => return Ok(Begun::Latest),
-            Start::Earliest => shared.backfill.bounds(shared).await?.first(),
+            Start::Earliest => shared.origin.bounds().await?.first(),
             Start::Time(time) => shared.backfill.at(shared, time).await?,
         },
     };
@@ -46,7 +46,7 @@ pub(crate) async fn begin(shared: &Shared, resume: &Resume) -> Result<Begun> {
         let state = shared.lock();
         state.log.as_ref().is_none_or(|log| known(shared, &state, log, None).plan(&cursor).is_ok())
     };
-    let bounds = if decided { None } else { Some(shared.backfill.bounds(shared).await?) };
+    let bounds = if decided { None } else { Some(shared.origin.bounds().await?) };
     Ok(Begun::At(cursor, bounds))
 }
 
@@ -59,12 +59,12 @@ async fn with_start(shared: &Shared, mut cursor: Cursor, start: Start) -> Result
             .as_ref()
             .is_none_or(|log| log.head().topics().iter().all(|topic| cursor.topic(topic.tag).is_some()))
     };
-    if complete || !shared.source.capabilities().replay {
+    if complete || !shared.source().capabilities().replay {
         return Ok(cursor);
     }
     let start = match start {
         Start::Latest => return Ok(cursor),
-        Start::Earliest => shared.backfill.bounds(shared).await?.first(),
+        Start::Earliest => shared.origin.bounds().await?.first(),
         Start::Time(time) => shared.backfill.at(shared, time).await?,
     };
     let missing: Vec<TopicCursor> =
@@ -97,7 +97,7 @@ pub(crate) fn known<'a>(
         log,
         topics: &state.topics,
         bounds,
-        replay: shared.source.capabilities().replay,
+        replay: shared.source().capabilities().replay,
         behind_log: shared.settings.replay == AllowedReplay::Everything,
     }
 }

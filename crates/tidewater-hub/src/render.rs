@@ -19,7 +19,7 @@ use tidewater_core::{
 use tokio::time::Instant;
 
 use crate::{
-    frame::{At, Batch, Facets, Frame, Kind},
+    frame::{At, Batch, Facets, Frame, Kind, new_epoch},
     settings::MapFailure,
     wire::{self, Told, epoch_of},
 };
@@ -201,27 +201,20 @@ impl Press {
     }
 
     /// Adds a delivery. A batch ends at about `limit` bytes.
-    pub(crate) fn add(&mut self, delivery: Delivery, render: &Render, limit: usize) {
+    pub(crate) fn add(&mut self, delivery: &Delivery, render: &Render, limit: usize) {
         let (out, cursor) = (&mut self.open.bytes, &mut self.cursor);
         let frame = match delivery {
-            Delivery::Message(message) => render.message(&message, out, cursor),
-            Delivery::Gap(gap) => render.gap(gap, out, cursor),
+            Delivery::Message(message) => render.message(message, out, cursor),
+            Delivery::Gap(gap) => render.gap(gap.clone(), out, cursor),
             Delivery::Epoch(new) => {
-                wire::gap_head(out, &Told::epoch(&new));
-                render.close(Kind::Epoch(Arc::new(new)), out, cursor)
+                wire::gap_head(out, &Told::epoch(new));
+                render.close(Kind::Epoch(Arc::new(new.clone())), out, cursor)
             }
-            Delivery::Progress(to) => return self.progress(&to),
+            Delivery::Progress(to) => return self.progress(to),
         };
         self.open.frames.push(frame);
         if self.open.bytes.len() >= limit {
             self.cut();
-        }
-    }
-
-    /// Tells a gap that the caller has found, between two deliveries.
-    pub(crate) fn tell(&mut self, gaps: Vec<Delivery>, render: &Render) {
-        for gap in gaps {
-            self.add(gap, render, usize::MAX);
         }
     }
 
@@ -239,12 +232,7 @@ impl Press {
     fn progress(&mut self, to: &Cursor) {
         self.cut();
         let before = self.cursor.clone();
-        for topic in to.topics() {
-            // An incarnation begins with `Delivery::Epoch` alone: progress of another one says nothing here.
-            if self.cursor.topic(topic.tag).is_none_or(|own| own.epoch == topic.epoch) {
-                self.cursor.merge(&[topic.clone()].into_iter().collect::<Cursor>());
-            }
-        }
+        progress(&mut self.cursor, to);
         if self.cursor != before {
             self.open.start = Arc::new(self.cursor.clone());
             self.done.push(Pressed::Progress(self.cursor.clone()));
@@ -260,6 +248,33 @@ impl Press {
         let frames = std::mem::take(&mut self.open.frames).into();
         let bytes = std::mem::take(&mut self.open.bytes).freeze();
         self.done.push(Pressed::Batch(Batch { first: 0, start, end, frames, bytes, at: Instant::now() }));
+    }
+}
+
+/// Moves a cursor to after a delivery, as a [`Press`] moves its own.
+pub(crate) fn apply(delivery: &Delivery, cursor: &mut Cursor) {
+    match delivery {
+        Delivery::Message(message) => {
+            let epoch = epoch_of(cursor, message.tag);
+            cursor.advance(message.tag, epoch, message.partition, &message.position);
+        }
+        Delivery::Gap(gap) => {
+            let epoch = epoch_of(cursor, gap.tag);
+            if let Some(missing) = &gap.missing {
+                cursor.raise(gap.tag, epoch, gap.partition, missing.end);
+            }
+        }
+        Delivery::Epoch(new) => cursor.set(new_epoch(new)),
+        Delivery::Progress(to) => progress(cursor, to),
+    }
+}
+
+fn progress(cursor: &mut Cursor, to: &Cursor) {
+    for topic in to.topics() {
+        // An incarnation begins with `Delivery::Epoch` alone: progress of another one says nothing here.
+        if cursor.topic(topic.tag).is_none_or(|own| own.epoch == topic.epoch) {
+            cursor.merge(&[topic.clone()].into_iter().collect::<Cursor>());
+        }
     }
 }
 

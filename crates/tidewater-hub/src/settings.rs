@@ -48,7 +48,6 @@ pub(crate) struct Settings {
     pub(crate) heartbeat: Duration,
     pub(crate) retry: Duration,
     pub(crate) start: Start,
-    pub(crate) upstream_start: Start,
     pub(crate) large_ids: bool,
 }
 
@@ -61,7 +60,6 @@ impl Default for Settings {
             heartbeat: Duration::from_secs(15),
             retry: Duration::from_secs(2),
             start: Start::Latest,
-            upstream_start: Start::Latest,
             large_ids: false,
         }
     }

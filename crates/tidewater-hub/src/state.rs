@@ -21,15 +21,16 @@ use crate::{
     resume::Topics,
     settings::Settings,
     status::UpstreamState,
+    upstream::Origin,
     waiters::Waiters,
     wire,
 };
 
-/// One channel: what its handle, its pump and its streams share.
+/// One channel: what its handle, its upstream and its streams share.
 pub(crate) struct Shared {
     pub(crate) name: Arc<str>,
     pub(crate) settings: Settings,
-    pub(crate) source: Arc<dyn Source>,
+    pub(crate) origin: Arc<Origin>,
     pub(crate) sink: Option<Arc<dyn Sink>>,
     pub(crate) render: Render,
     pub(crate) backfill: Backfill,
@@ -70,14 +71,14 @@ impl Shared {
     pub(crate) fn new(
         name: Arc<str>,
         settings: Settings,
-        source: Arc<dyn Source>,
+        origin: Arc<Origin>,
         sink: Option<Arc<dyn Sink>>,
         render: Render,
     ) -> Self {
         Self {
             name,
             settings,
-            source,
+            origin,
             sink,
             render,
             backfill: Backfill::default(),
@@ -97,19 +98,25 @@ impl Shared {
         }
     }
 
+    /// Where messages come from.
+    pub(crate) fn source(&self) -> &Arc<dyn Source> {
+        &self.origin.source
+    }
+
     /// The state. A panic elsewhere leaves it as it was: every change under the lock is whole or nothing.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The log starts here, and with it the channel. Streams of a log before it end.
-    pub(crate) fn begin(&self, start: Cursor) {
+    pub(crate) fn begin(&self, start: Cursor, topics: Topics) {
         let mut wakers = Vec::new();
         {
             let mut state = self.lock();
             if state.log.is_some() {
                 state.generation += 1;
             }
+            state.topics = topics;
             state.log = Some(Log::new(self.settings.log, start));
             state.heartbeat = None;
             state.waiters.all(&mut wakers);
@@ -118,7 +125,7 @@ impl Shared {
         wake(wakers);
     }
 
-    /// Appends what the pump has made, and wakes those whom it concerns.
+    /// Appends what the upstream has brought, and wakes those whom it concerns.
     pub(crate) fn append(&self, pressed: Vec<Pressed>) {
         let mut wakers = Vec::new();
         {
@@ -150,10 +157,10 @@ impl Shared {
     }
 
     /// Where the upstream stands. An error stays readable until it is live again.
-    pub(crate) fn upstream(&self, upstream: UpstreamState, error: Option<Error>) {
+    pub(crate) fn upstream(&self, upstream: UpstreamState, error: Option<Arc<Error>>) {
         let mut state = self.lock();
         state.upstream = upstream;
-        state.error = error.map(Arc::new);
+        state.error = error;
     }
 
     /// A stream is there, or gone.
@@ -195,7 +202,7 @@ impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
             .field("name", &self.name)
-            .field("source", &self.source)
+            .field("source", self.source())
             .finish_non_exhaustive()
     }
 }

@@ -5,10 +5,11 @@ use std::{fmt, sync::Arc};
 use tidewater_core::Error;
 
 /// Where a channel's upstream subscription stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UpstreamState {
     /// It has not been reached yet.
+    #[default]
     Starting,
     /// Messages come.
     Live,

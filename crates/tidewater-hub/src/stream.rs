@@ -413,7 +413,7 @@ impl Client {
     /// The client has fallen behind the log (I7).
     fn lag(&mut self, at: Cursor) -> Step {
         self.shared.counts.lagged.fetch_add(1, Ordering::Relaxed);
-        let can_backfill = self.shared.source.capabilities().replay
+        let can_backfill = self.shared.source().capabilities().replay
             && self.shared.settings.replay == AllowedReplay::Everything;
         match self.shared.settings.lag {
             LagPolicy::Disconnect => Step::End(wire::come_back(self.shared.jittered_retry())),

@@ -4,14 +4,17 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use tidewater_core::{
-    Bounds, Capabilities, Cursor, Delivery, Error, ErrorKind, Message, Next, Result, Source, Subscribed,
-    Subscription, TopicCursor, memory::MemoryLog,
+    Bounds, Capabilities, Cursor, Delivery, Error, ErrorKind, Message, Next, Result, ShareKey, Source,
+    Subscribed, Subscription, TopicCursor, memory::MemoryLog,
 };
 use tidewater_testkit::source::{self, CHECKS, Failure, Harness, Record, Topic};
 
@@ -33,6 +36,8 @@ enum Fault {
     AltersPayloads,
     LosesKeys,
     ClaimsNothing,
+    SharesWithAll,
+    ChangesItsKey,
 }
 
 struct Memory(Fault);
@@ -108,10 +113,18 @@ async fn every_fault_is_caught_by_the_checks_that_are_about_it() {
         (Fault::AltersPayloads, &["8a"]),
         (Fault::LosesKeys, &["8c", "8d"]),
         (Fault::ClaimsNothing, &["1b", "2c", "2d", "9a"]),
+        (Fault::ChangesItsKey, &["9b"]),
     ] {
         let report = source::check_only(&Memory(fault), caught_by).await;
         assert_eq!(report.failed(), caught_by, "{fault:?} has to be caught:\n{report}");
     }
+}
+
+/// Each check has a topic of its own, so any two can tell.
+#[tokio::test]
+async fn a_share_key_of_two_topics_is_caught() {
+    let report = source::check_only(&Memory(Fault::SharesWithAll), &["2a", "9b"]).await;
+    assert!(report.failed() == ["9b"] && report.to_string().contains("another topic's"), "{report}");
 }
 
 #[tokio::test]
@@ -196,6 +209,17 @@ impl Source for Faulty {
             _ => deliveries.boxed(),
         };
         Ok(Subscribed { start: subscribed.start, deliveries })
+    }
+
+    fn share_key(&self) -> Option<ShareKey> {
+        match self.fault {
+            Fault::SharesWithAll => Some(ShareKey::new("memory", ["all"])),
+            Fault::ChangesItsKey => {
+                static CALLS: AtomicU64 = AtomicU64::new(0);
+                Some(ShareKey::new("memory", [CALLS.fetch_add(1, Ordering::Relaxed).to_be_bytes()]))
+            }
+            _ => self.inner.share_key(),
+        }
     }
 }
 

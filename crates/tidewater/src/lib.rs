@@ -45,7 +45,7 @@
 pub use tidewater_core::{
     Bounds, Capabilities, Cursor, CursorError, Deliveries, Delivery, Epoch, EpochTag, Error, ErrorKind, Gap,
     GapReason, Header, Headers, MAX_OPAQUE_BYTES, Message, NewEpoch, Next, OpaqueId, Outgoing, PayloadMode,
-    Place, Plugin, Position, Receipt, Result, Retry, Sink, Source, SourceUrl, Start, Subscribed,
+    Place, Plugin, Position, Receipt, Result, Retry, ShareKey, Sink, Source, SourceUrl, Start, Subscribed,
     Subscription, TopicBounds, TopicCursor, TopicName, TopicTag, cursor, inventory, memory, payload, plugin,
     sse,
 };

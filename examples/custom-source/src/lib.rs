@@ -28,7 +28,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
 use tidewater::{
-    Bounds, Capabilities, Cursor, Error, ErrorKind, Next, Plugin, Result, Source, SourceUrl, Start,
+    Bounds, Capabilities, Cursor, Error, ErrorKind, Next, Plugin, Result, ShareKey, Source, SourceUrl, Start,
     Subscribed, Subscription, TopicBounds, TopicCursor, TopicName, TopicTag,
 };
 
@@ -125,6 +125,10 @@ impl Source for Lines {
             Ok(Some((delivery, reader)))
         });
         Ok(Subscribed { start, deliveries: deliveries.boxed() })
+    }
+
+    fn share_key(&self) -> Option<ShareKey> {
+        Some(ShareKey::new(KIND, [self.path.as_os_str().as_encoded_bytes()]))
     }
 }
 

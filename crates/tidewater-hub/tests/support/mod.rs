@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use tidewater_core::{
     Bounds, Capabilities, Cursor, Delivery, Epoch, Error, ErrorKind, Gap, GapReason, Message, NewEpoch, Next,
-    Position, Result, Source, Start, Subscribed, Subscription, TopicBounds, TopicCursor, TopicTag,
+    Position, Result, ShareKey, Source, Start, Subscribed, Subscription, TopicBounds, TopicCursor, TopicTag,
     sse::{Decoder, Event},
 };
 use tidewater_hub::{Channel, EventStream, Resume, Select};
@@ -35,8 +35,14 @@ pub struct Broker {
     log: Mutex<Topic>,
     changed: watch::Sender<u64>,
     away: AtomicBool,
+    /// How often open streams were cut.
+    cuts: AtomicUsize,
     /// Subscriptions so far.
     pub subscriptions: AtomicUsize,
+    /// Subscriptions that are open.
+    pub readers: AtomicUsize,
+    /// How often it was asked for its bounds.
+    pub asked: AtomicUsize,
     /// How long each message takes, in milliseconds.
     pub delay: AtomicU64,
 }
@@ -54,7 +60,10 @@ impl Broker {
             log,
             changed: watch::Sender::new(0),
             away: AtomicBool::new(false),
+            cuts: AtomicUsize::new(0),
             subscriptions: AtomicUsize::new(0),
+            readers: AtomicUsize::new(0),
+            asked: AtomicUsize::new(0),
             delay: AtomicU64::new(0),
         })
     }
@@ -63,6 +72,17 @@ impl Broker {
     pub fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::Relaxed);
         self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// Ends every open stream with an error.
+    pub fn cut(&self) {
+        self.cuts.fetch_add(1, Ordering::Relaxed);
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// Forgets a partition's tail, as a broker does that had not written it down.
+    pub fn lose_tail(&self, partition: usize, end: u64) {
+        self.log.lock().unwrap().partitions[partition].end = end;
     }
 
     pub fn publish(&self, partition: usize) {
@@ -92,18 +112,29 @@ impl Broker {
 
     /// A node's view, with an order of its own.
     pub fn source(self: &Arc<Self>, seed: u64) -> Arc<dyn Source> {
-        Arc::new(View { broker: self.clone(), replay: true, rng: Mutex::new(fastrand::Rng::with_seed(seed)) })
+        self.view(seed, true, None)
+    }
+
+    /// The same; with equal accounts, sources are shared.
+    pub fn shared_source(self: &Arc<Self>, account: &str) -> Arc<dyn Source> {
+        self.view(1, true, Some(ShareKey::new(KIND, [account])))
+    }
+
+    fn view(self: &Arc<Self>, seed: u64, replay: bool, key: Option<ShareKey>) -> Arc<dyn Source> {
+        let rng = Mutex::new(fastrand::Rng::with_seed(seed));
+        Arc::new(View { broker: self.clone(), replay, key, rng })
     }
 
     /// A node's view of a broker that keeps nothing.
     pub fn live_source(self: &Arc<Self>) -> Arc<dyn Source> {
-        Arc::new(View { broker: self.clone(), replay: false, rng: Mutex::new(fastrand::Rng::with_seed(1)) })
+        self.view(1, false, None)
     }
 }
 
 struct View {
     broker: Arc<Broker>,
     replay: bool,
+    key: Option<ShareKey>,
     rng: Mutex<fastrand::Rng>,
 }
 
@@ -134,6 +165,8 @@ impl Source for View {
     }
 
     async fn bounds(&self) -> Result<Bounds> {
+        self.broker.asked.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(1)).await;
         if self.broker.away.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Unavailable, "the broker is away"));
         }
@@ -161,22 +194,35 @@ impl Source for View {
         let start = cursor(epoch, next.clone());
         let rng = fastrand::Rng::with_seed(self.rng.lock().unwrap().u64(..));
         let changed = self.broker.changed.subscribe();
-        let reader = Reader { broker: self.broker.clone(), epoch, next, rng, changed };
-        let deliveries = stream::unfold(reader, async |mut reader| Some((Ok(reader.next().await), reader)));
+        let cuts = self.broker.cuts.load(Ordering::Relaxed);
+        self.broker.readers.fetch_add(1, Ordering::Relaxed);
+        let reader = Reader { broker: self.broker.clone(), cuts, epoch, next, rng, changed };
+        let deliveries = stream::unfold(reader, async |mut reader| Some((reader.next().await, reader)));
         Ok(Subscribed { start, deliveries: deliveries.boxed() })
+    }
+
+    fn share_key(&self) -> Option<ShareKey> {
+        self.key.clone()
     }
 }
 
 struct Reader {
     broker: Arc<Broker>,
+    cuts: usize,
     epoch: Epoch,
     next: Vec<u64>,
     rng: fastrand::Rng,
     changed: watch::Receiver<u64>,
 }
 
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.broker.readers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Reader {
-    async fn next(&mut self) -> Delivery {
+    async fn next(&mut self) -> Result<Delivery> {
         loop {
             // Some nodes are slower than others.
             for _ in 0..self.rng.usize(..4) {
@@ -187,8 +233,11 @@ impl Reader {
                 tokio::time::sleep(Duration::from_millis(delay)).await;
             }
             self.changed.borrow_and_update();
+            if self.broker.cuts.load(Ordering::Relaxed) != self.cuts {
+                return Err(Error::new(ErrorKind::Unavailable, "the stream was cut"));
+            }
             if let Some(delivery) = self.take() {
-                return delivery;
+                return Ok(delivery);
             }
             self.changed.changed().await.unwrap();
         }

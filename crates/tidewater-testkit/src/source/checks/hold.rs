@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::StreamExt as _;
-use tidewater_core::{ErrorKind, Position, Source, Subscription, TopicTag};
+use tidewater_core::{Bounds, ErrorKind, Position, Source, Subscription, TopicBounds, TopicTag};
 
 use super::super::{
     Failure,
@@ -113,4 +113,25 @@ pub(super) async fn bounds_and_capabilities(context: &mut Context) -> Result<(),
         same("what a start at a time is answered", &kind, &Some(ErrorKind::Unsupported))?;
     }
     Ok(())
+}
+
+/// What is the same for any two sources of one key, and that no two topics share one ([`super::one`]).
+pub(super) async fn share_key(context: &mut Context) -> Result<(), Failure> {
+    let (source, again) = (&context.source, context.topic.source()?);
+    let key = source.share_key();
+    if source.share_key() != key {
+        return Err("the share key of one source changes".into());
+    }
+    if key.is_none() || again.share_key() != key {
+        return Ok(());
+    }
+    same("the kind of the other", &again.kind(), &source.kind())?;
+    same("the capabilities of the other", &again.capabilities(), &source.capabilities())?;
+    let (own, other) = (source.bounds().await?, again.bounds().await?);
+    let topics = |bounds: &Bounds| -> Vec<_> {
+        // What only a process has counted may be counted anew by each source.
+        let epoch = |topic: &TopicBounds| source.capabilities().replay.then_some(topic.epoch);
+        bounds.topics.iter().map(|topic| (topic.tag, epoch(topic), topic.partitions.len())).collect()
+    };
+    same("the topics of the other", &topics(&other), &topics(&own))
 }

@@ -6,10 +6,10 @@ mod hold;
 mod payload;
 mod start;
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use futures_util::future::BoxFuture;
-use tidewater_core::Capabilities;
+use tidewater_core::{Capabilities, ShareKey};
 
 use super::{
     Failure, Harness,
@@ -91,11 +91,13 @@ checks! {
     "8d" payload::binary, None, "keys and header values of any bytes are exact";
     "8e" payload::says_of_itself, None, "a message says what it was published to, and when";
     "9a" hold::bounds_and_capabilities, None, "bounds and capabilities are what they say";
+    "9b" hold::share_key, None, "sources that share a key read the same";
 }
 
 /// Runs the checks, or those of these names.
 pub(super) async fn run(harness: &dyn Harness, only: Option<&[&str]>) -> Report {
     let mut report = Report::default();
+    let mut keys = HashSet::new();
     let not_applicable = harness.not_applicable();
     let unknown =
         not_applicable.iter().map(|(name, _)| *name).chain(only.unwrap_or_default().iter().copied());
@@ -108,7 +110,7 @@ pub(super) async fn run(harness: &dyn Harness, only: Option<&[&str]>) -> Report 
     }
     for check in CHECKS.iter().filter(|check| only.is_none_or(|only| only.contains(&check.name))) {
         let declared = not_applicable.iter().find(|(name, _)| *name == check.name);
-        let outcome = match one(harness, check, declared.map(|(_, reason)| *reason)).await {
+        let outcome = match one(harness, check, declared.map(|(_, reason)| *reason), &mut keys).await {
             Ok(outcome) => outcome,
             Err(failure) => Outcome::Failed(failure.to_string()),
         };
@@ -117,8 +119,16 @@ pub(super) async fn run(harness: &dyn Harness, only: Option<&[&str]>) -> Report 
     report
 }
 
-async fn one(harness: &dyn Harness, check: &Check, declared: Option<&str>) -> Result<Outcome, Failure> {
+async fn one(
+    harness: &dyn Harness,
+    check: &Check,
+    declared: Option<&str>,
+    keys: &mut HashSet<ShareKey>,
+) -> Result<Outcome, Failure> {
     let mut context = Context::new(harness.topic().await?, harness.patience())?;
+    if context.source.share_key().is_some_and(|key| !keys.insert(key)) {
+        return Err("its source has the share key of another topic's".into());
+    }
     let capabilities = context.source.capabilities();
     let claimed = check.needs.is_some_and(|needed| needed.claimed(capabilities));
     match (declared, check.needs) {

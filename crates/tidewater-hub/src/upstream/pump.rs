@@ -1,0 +1,161 @@
+//! The task of one upstream: subscribes, hands on what comes, and starts again after errors.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use futures_util::StreamExt as _;
+use tidewater_core::{Deliveries, Error, ErrorKind, Result, Retry, Subscribed, Subscription};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{
+    Origin, Pulse,
+    members::Members,
+    probe::{Found, Probe},
+};
+use crate::{state::Shared, status::UpstreamState};
+
+/// The most deliveries that are made into batches at once.
+const CHUNK: usize = 512;
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const LAST_BACKOFF: Duration = Duration::from_secs(10);
+
+/// The channels that are to be served, as the hub changes them.
+type Joined = watch::Receiver<Vec<Arc<Shared>>>;
+
+/// Runs until it is aborted.
+pub(super) async fn run(origin: Arc<Origin>, mut joined: Joined, pulse: Arc<Pulse>) {
+    // An error says that the hub is gone, and this task with it.
+    drop(joined.wait_for(|members| !members.is_empty()).await);
+    let mut pump = Pump { origin: &origin, joined, pulse, members: Members::default() };
+    pump.sync();
+    let mut backoff = FIRST_BACKOFF;
+    loop {
+        let began = Instant::now();
+        let error = match pump.follow().await {
+            Ok(never) => match never {},
+            Err(error) => error,
+        };
+        let wait = backoff.mul_f64(0.5 + fastrand::f64() / 2.0);
+        tracing::warn!(
+            channels = %pump.members, source = %origin.source,
+            "upstream lost, trying again in {wait:.1?}: {error}"
+        );
+        let slow = error.retry() == Retry::Never;
+        if !slow {
+            pump.pulse.raise();
+        }
+        pump.members.stand(UpstreamState::Degraded, Some(error));
+        if began.elapsed() > LAST_BACKOFF && !slow {
+            backoff = FIRST_BACKOFF;
+        }
+        pump.pause(wait).await;
+        backoff = if slow { LAST_BACKOFF } else { (backoff * 2).min(LAST_BACKOFF) };
+    }
+}
+
+struct Pump<'a> {
+    origin: &'a Origin,
+    joined: Joined,
+    pulse: Arc<Pulse>,
+    members: Members,
+}
+
+impl Pump<'_> {
+    /// One subscription, from its start to its error.
+    async fn follow(&mut self) -> Result<Infallible> {
+        let source = &self.origin.source;
+        let bounds = self.meanwhile(source.bounds()).await?;
+        bounds.check()?;
+        self.members.know(&bounds)?;
+        // The channel's own start is for clients; the upstream goes on, or begins with what comes from now on.
+        let subscription = Subscription { after: self.members.position().cloned(), ..Subscription::latest() };
+        let Subscribed { start, deliveries } = self.meanwhile(source.subscribe(subscription)).await?;
+        self.members.start(start, &bounds).await?;
+        tracing::info!(channels = %self.members, source = %source, "upstream live");
+        self.deliver(deliveries).await
+    }
+
+    async fn deliver(&mut self, deliveries: Deliveries) -> Result<Infallible> {
+        let mut chunks = deliveries.ready_chunks(CHUNK);
+        let mut probe = Probe::new(self.origin, &self.pulse);
+        let mut evict_at = Instant::now();
+        loop {
+            let found = tokio::select! {
+                chunk = chunks.next() => {
+                    let ended = || Error::new(ErrorKind::Unavailable, "the source ended its stream");
+                    self.hand_on(chunk.ok_or_else(ended)?).await?;
+                    probe.alive()
+                }
+                found = probe.step() => found,
+                () = sleep_until(evict_at) => {
+                    evict_at = Instant::now() + self.members.evict();
+                    Found::Nothing
+                }
+                Ok(()) = self.joined.changed() => {
+                    self.sync();
+                    evict_at = Instant::now();
+                    Found::Nothing
+                }
+            };
+            match found {
+                Found::Nothing => {}
+                Found::Back => {
+                    tracing::info!(channels = %self.members, source = %self.origin.source, "upstream is back");
+                    self.members.stand(UpstreamState::Live, None);
+                }
+                Found::Lost(error) => self.members.stand(UpstreamState::Degraded, Some(error)),
+            }
+        }
+    }
+
+    /// Hands on what stands before an error, then answers the error.
+    async fn hand_on(&mut self, chunk: Vec<Result<tidewater_core::Delivery>>) -> Result<()> {
+        let mut ready = Vec::with_capacity(chunk.len());
+        let mut ended = Ok(());
+        for delivery in chunk {
+            match delivery {
+                Ok(delivery) => ready.push(delivery),
+                Err(error) => {
+                    ended = Err(error);
+                    break;
+                }
+            }
+        }
+        self.members.deliver(&ready).await;
+        ended
+    }
+
+    /// Waits, and lets channels come and go in the meantime.
+    async fn meanwhile<T>(&mut self, what: impl Future<Output = T>) -> T {
+        let mut what = std::pin::pin!(what);
+        loop {
+            tokio::select! {
+                done = &mut what => return done,
+                Ok(()) = self.joined.changed() => self.sync(),
+            }
+        }
+    }
+
+    /// Waits before the next try; less if none of the channels could be served, and another one comes.
+    async fn pause(&mut self, wait: Duration) {
+        let mut wait = std::pin::pin!(sleep(wait));
+        loop {
+            tokio::select! {
+                () = &mut wait => return,
+                Ok(()) = self.joined.changed() => {
+                    self.sync();
+                    if self.members.all_refused() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn sync(&mut self) {
+        let joined = self.joined.borrow_and_update().clone();
+        self.members.sync(&joined);
+    }
+}
