@@ -31,6 +31,16 @@ pub fn nats_server() -> Result<PathBuf> {
     binary("TIDEWATER_NATS", "the binary of nats-server")
 }
 
+/// The folder of Kafka's jars, for tests that run brokers of their own.
+///
+/// # Errors
+/// If `TIDEWATER_KAFKA` is not set or holds none.
+pub fn kafka_libs() -> Result<PathBuf> {
+    let folder = PathBuf::from(variable("TIDEWATER_KAFKA", "the folder of a Kafka distribution")?);
+    let libs = ["libs", "lib"].map(|name| folder.join(name)).into_iter().find(|libs| libs.is_dir());
+    libs.with_context(|| format!("TIDEWATER_KAFKA={} holds no libs/ or lib/", folder.display()))
+}
+
 /// The gateway's binary.
 ///
 /// # Errors

@@ -169,10 +169,30 @@ impl Gateway {
     /// # Errors
     /// If it does not run.
     pub fn terminate(&self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
         let running = self.running.as_ref().context("the gateway does not run")?;
         let pid = running.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        kill_process(pid.context("the gateway has ended by itself")?, Signal::TERM)
+        kill_process(pid.context("the gateway has ended by itself")?, signal)
             .context("cannot signal the gateway")
+    }
+
+    /// Stops it where it stands (SIGSTOP), until [`go_on`](Self::go_on).
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn go_on(&self) -> Result<()> {
+        self.signal(Signal::CONT)
     }
 
     /// Waits for its own end.

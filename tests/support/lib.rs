@@ -23,6 +23,8 @@ mod gateway;
 pub mod http;
 pub mod kafka;
 mod kafka_admin;
+#[cfg(feature = "kafka")]
+mod kafka_cluster;
 mod kafka_server;
 pub mod nats;
 mod nats_client;
@@ -35,6 +37,8 @@ mod wait;
 
 pub use client::{Event, SseClient};
 pub use gateway::{Gateway, GatewayBuilder};
+#[cfg(feature = "kafka")]
+pub use kafka_cluster::KafkaCluster;
 pub use kafka_server::KafkaServer;
 pub use nats_server::NatsServer;
 pub use nats_wire::Producer as NatsProducer;
