@@ -24,6 +24,7 @@ use tidewater_core::{
     Cursor, Deliveries, Delivery, ErrorKind, Message, Source as _, Subscribed, Subscription,
 };
 use tidewater_kafka::{KafkaConfig, KafkaSource};
+use tidewater_testkit::source::Record;
 use tokio::time::{Instant, timeout_at};
 
 /// How long to wait for what has to happen. Waited for only when something is wrong.
@@ -188,24 +189,29 @@ impl Topic {
 
     /// Writes the same to every partition, and commits or aborts it.
     pub async fn transaction(&self, payload: &'static str, commit: bool) {
-        let records =
-            (0..self.partitions).map(|partition| (partition, payload.as_bytes().to_vec())).collect();
-        self.transact(records, commit).await;
+        let record = |partition| Record { partition, payload: payload.into(), ..Record::default() };
+        self.transact((0..self.partitions as u32).map(record).collect(), commit).await;
     }
 
     /// Writes these, each to its partition, and commits or aborts them.
-    pub async fn transact(&self, records: Vec<(i32, Vec<u8>)>, commit: bool) {
+    pub async fn transact(&self, records: Vec<Record>, commit: bool) {
         let (name, cluster, producer) = (self.name.clone(), self.cluster.clone(), self.transactions.clone());
         tokio::task::spawn_blocking(move || {
             let producer = producer.get_or_init(|| {
-                let made: BaseProducer = cluster.client().set("transactional.id", &name).create().unwrap();
+                let mut config = cluster.client();
+                // The broker is still busy with the last transaction when the next one begins.
+                config.set("transactional.id", &name).set("retry.backoff.ms", "10");
+                let made: BaseProducer = config.create().unwrap();
                 made.init_transactions(PATIENCE).unwrap();
                 made
             });
             producer.begin_transaction().unwrap();
-            for (partition, payload) in &records {
-                let record = BaseRecord::<(), [u8]>::to(&name).partition(*partition).payload(payload);
-                producer.send(record).map_err(|(error, _)| error).unwrap();
+            for record in &records {
+                let mut out: BaseRecord<'_, [u8], [u8]> =
+                    BaseRecord::to(&name).partition(record.partition as i32).payload(&record.payload);
+                out.key = record.key.as_deref();
+                out.headers = suite::headers(record);
+                producer.send(out).map_err(|(error, _)| error).unwrap();
             }
             producer.flush(PATIENCE).unwrap();
             if commit {

@@ -46,8 +46,7 @@ impl Topic for KafkaTopic {
     async fn publish(&self, records: Vec<Record>) -> Result<(), Failure> {
         if self.transactions {
             self.topic.aborted().await;
-            let records = records.iter().map(|record| (record.partition as i32, record.payload.to_vec()));
-            self.topic.transact(records.collect(), true).await;
+            self.topic.transact(records, true).await;
             return Ok(());
         }
         let records = records.iter().map(|record| {
@@ -55,11 +54,7 @@ impl Topic for KafkaTopic {
                 .partition(record.partition as i32)
                 .payload(&record.payload);
             out.key = record.key.as_deref();
-            out.headers = (!record.headers.is_empty()).then(|| {
-                record.headers.iter().fold(OwnedHeaders::new(), |all, header| {
-                    all.insert(Header { key: &header.name, value: Some(&header.value[..]) })
-                })
-            });
+            out.headers = headers(record);
             out
         });
         self.topic.send_all(records.collect()).await;
@@ -88,4 +83,12 @@ impl Topic for KafkaTopic {
         self.topic.aborted().await;
         Ok(())
     }
+}
+
+pub fn headers(record: &Record) -> Option<OwnedHeaders> {
+    (!record.headers.is_empty()).then(|| {
+        record.headers.iter().fold(OwnedHeaders::new(), |all, header| {
+            all.insert(Header { key: &header.name, value: Some(&header.value[..]) })
+        })
+    })
 }
