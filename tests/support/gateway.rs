@@ -1,9 +1,15 @@
 //! A gateway as a process of its own, which can be killed and started again on the same port.
 
 use std::{
+    fs::File,
+    io::Write,
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
     process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use anyhow::{Context, Result, bail};
@@ -226,7 +232,7 @@ impl Gateway {
             .with_context(|| format!("cannot start {}", binary.display()))?;
         let stdout = child.stdout.take().context("no standard output")?;
         let stderr = child.stderr.take().context("no standard error")?;
-        let readers = [self.output.read(stdout), self.output.read(stderr)];
+        let readers = [self.output.read(stdout)?, self.output.read(stderr)?];
         self.running = Some(Running { child, readers });
         Ok(())
     }
@@ -267,19 +273,37 @@ impl Running {
 struct Output(Arc<Mutex<String>>);
 
 impl Output {
-    fn read(&self, from: impl AsyncRead + Send + Unpin + 'static) -> JoinHandle<()> {
+    fn read(&self, from: impl AsyncRead + Send + Unpin + 'static) -> Result<JoinHandle<()>> {
         let text = self.0.clone();
-        tokio::spawn(async move {
+        let mut kept = kept()?;
+        Ok(tokio::spawn(async move {
             let mut lines = BufReader::new(from);
             let mut line = Vec::new();
             while matches!(lines.read_until(b'\n', &mut line).await, Ok(1..)) {
                 text.lock().unwrap_or_else(PoisonError::into_inner).push_str(&String::from_utf8_lossy(&line));
+                if let Some(Err(error)) = kept.as_mut().map(|kept| kept.write_all(&line)) {
+                    eprintln!("TIDEWATER_TEST_OUTPUT: {error}");
+                }
                 line.clear();
             }
-        })
+        }))
     }
 
     fn text(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// A file for what a gateway writes, in the folder `TIDEWATER_TEST_OUTPUT` if that names one: `cargo xtask test` looks
+/// there for secrets.
+fn kept() -> Result<Option<File>> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let Some(folder) = std::env::var_os("TIDEWATER_TEST_OUTPUT").filter(|folder| !folder.is_empty()) else {
+        return Ok(None);
+    };
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test").replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let path = Path::new(&folder).join(format!("gateway-{test}-{}-{count}", std::process::id()));
+    File::create(&path).map(Some).with_context(|| path.display().to_string())
 }

@@ -2,9 +2,11 @@
 //!
 //! In two passes over the same programs: first what needs nothing (with the doc tests), then what is marked
 //! `#[ignore = "needs Kafka: …"]`. The first pass prints those marks, so the summary can tell how many tests ran against
-//! which broker instead of claiming it.
+//! which broker instead of claiming it. At the end everything that was written is searched for the tests' secrets: one
+//! that is found is a failure.
 
 mod report;
+mod secrets;
 
 use std::{
     env::consts::EXE_EXTENSION,
@@ -17,7 +19,7 @@ use std::{
 use anyhow::{Result, bail, ensure};
 use clap::Args as ClapArgs;
 
-use self::report::Report;
+use self::{report::Report, secrets::Secrets};
 use crate::{
     group::{self, Group},
     needs,
@@ -65,8 +67,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let brokers = Brokers::provide()?;
 
     let mut report = Report::default();
-    pass(args, &brokers, &binary, Pass::Plain, &mut report)?;
-    pass(args, &brokers, &binary, Pass::Ignored, &mut report)?;
+    let mut secrets = Secrets::new()?;
+    pass(args, &brokers, &binary, Pass::Plain, &mut report, &mut secrets)?;
+    pass(args, &brokers, &binary, Pass::Ignored, &mut report, &mut secrets)?;
+    secrets.shown()?.into_iter().for_each(|shown| report.fail(shown));
+    drop(secrets);
     let described = brokers.described.clone();
     drop(brokers);
 
@@ -114,7 +119,14 @@ enum Pass {
 }
 
 /// Runs cargo over all test programs; what they write goes through to stdout, and into the report.
-fn pass(args: &Args, brokers: &Brokers, binary: &Path, pass: Pass, report: &mut Report) -> Result<()> {
+fn pass(
+    args: &Args,
+    brokers: &Brokers,
+    binary: &Path,
+    pass: Pass,
+    report: &mut Report,
+    secrets: &mut Secrets,
+) -> Result<()> {
     let mut command = workspace::cargo();
     command.args(["test", "--all-features", "--no-fail-fast"]);
     select(&mut command, &args.package);
@@ -125,6 +137,7 @@ fn pass(args: &Args, brokers: &Brokers, binary: &Path, pass: Pass, report: &mut 
         command.arg("--");
     }
     command.args(&args.filters).envs(brokers.exports.iter().cloned()).env("TIDEWATER_BIN", binary);
+    command.envs(secrets.exports());
     // For tests that break a broker: `$TIDEWATER_XTASK services --dir DIR up|kill|down kafka|nats`.
     command.env(
         "TIDEWATER_XTASK",
@@ -143,6 +156,7 @@ fn pass(args: &Args, brokers: &Brokers, binary: &Path, pass: Pass, report: &mut 
     let mut reader = BufReader::new(reader);
     while reader.read_until(b'\n', &mut line)? > 0 {
         out.write_all(&line)?;
+        secrets.printed(&line)?;
         report.line(String::from_utf8_lossy(&line).trim_end());
         line.clear();
     }

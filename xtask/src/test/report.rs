@@ -66,6 +66,12 @@ impl Report {
         }
     }
 
+    /// Takes a failure that is no test's.
+    pub(super) fn fail(&mut self, what: String) {
+        self.failed += 1;
+        self.failures.push(what);
+    }
+
     fn outcome(&mut self, name: &str, outcome: &str) {
         let key = || (self.program.clone(), name.to_owned());
         if let Some(mark) = outcome.strip_prefix("ignored, ") {
