@@ -61,6 +61,10 @@ pub(crate) fn connect(profile: &Profile, error: ConnectError) -> Error {
                 ))
                 .with_source(error);
             }
+            if text.contains("expected INFO") {
+                // A server, of whatever kind, that waits for us to begin.
+                return silent(profile).with_source(error);
+            }
             unavailable(format!("no NATS server answers at {profile}")).with_source(error)
         }
     }
@@ -73,7 +77,7 @@ pub(crate) fn silent(profile: &Profile) -> Error {
     } else {
         " (one that wants TLS before anything else needs tls_first=true)"
     };
-    unavailable(format!("no NATS server answers at {profile}: it took too long{hint}"))
+    unavailable(format!("no NATS server answers at {profile}: nothing comes{hint}"))
 }
 
 /// Who was not let in, by the setting.
@@ -81,21 +85,28 @@ fn refused(profile: &Profile) -> String {
     if profile.has_own_options() && profile.login == Login::Nobody {
         return format!("the NATS server at {profile} refuses the login of the given options");
     }
-    let certificate = match (&profile.login, &profile.tls.client) {
-        (Login::Nobody, Some((path, _))) => {
-            format!(", and no user is known by the certificate of tls_cert {}", path.display())
+    let setting = profile.login.setting();
+    match (&profile.login, &profile.tls.client) {
+        (Login::Nobody, Some((path, _))) => format!(
+            "the NATS server at {profile} knows no user by the certificate of tls_cert {}, and no other login is given",
+            path.display()
+        ),
+        (Login::Nobody, None) => format!(
+            "the NATS server at {profile} lets nobody in without a login: give creds, nkey, token, or user and password"
+        ),
+        (Login::Creds(_) | Login::CredsFile(_), _) => format!(
+            "the NATS server at {profile} refuses {setting}: it was revoked, has expired, or is of another operator or \
+             account: have it renewed"
+        ),
+        (Login::Nkey(_) | Login::NkeyFile(_), _) => {
+            format!(
+                "the NATS server at {profile} refuses {setting}: no user of the server has its public key"
+            )
         }
-        _ => String::new(),
-    };
-    let advice = match &profile.login {
-        Login::Nobody => "give one of them",
-        Login::Creds(_) | Login::CredsFile(_) => {
-            "it was revoked, has expired, or is of another operator or account: have it renewed"
+        (Login::Token(_) | Login::User { .. }, _) => {
+            format!("the NATS server at {profile} refuses {setting}: correct it")
         }
-        Login::Nkey(_) | Login::NkeyFile(_) => "no user of the server has its public key",
-        Login::Token(_) | Login::User { .. } => "correct it",
-    };
-    format!("the NATS server at {profile} refuses {}{certificate}: {advice}", profile.login.setting())
+    }
 }
 
 /// What is wrong with TLS, by the setting that has to do with it.

@@ -8,7 +8,7 @@
 use tidewater_core::{Error, ErrorKind, Retry};
 use tokio::sync::broadcast;
 
-use crate::config::Profile;
+use crate::config::{Login, Profile};
 
 /// How many refusals may wait for one who listens. Who misses some runs into the timeout as before.
 const WAITING: usize = 256;
@@ -39,9 +39,10 @@ impl Refusal {
 
     /// The error of whoever was refused.
     pub(crate) fn error(&self, profile: &Profile) -> Error {
-        let who = match profile.has_own_options() {
-            true => "the user of the given options".to_owned(),
-            false => format!("the user of {}", profile.login.setting()),
+        let who = match (&profile.login, profile.has_own_options()) {
+            (_, true) => "the user of the given options".to_owned(),
+            (Login::Nobody, _) => "who comes without a login".to_owned(),
+            _ => format!("the user of {}", profile.login.setting()),
         };
         let what = match self {
             Self::Publish(subject) => {

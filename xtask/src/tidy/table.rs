@@ -23,6 +23,7 @@ const HUB: &str = "tidewater-hub";
 const HTTP: &str = "tidewater-http";
 const TESTKIT: &str = "tidewater-testkit";
 const SECURE_KAFKA: &str = "tidewater-secure-kafka";
+const SECURE_NATS: &str = "tidewater-secure-nats";
 
 /// The types and traits of HTTP, and what serves it.
 const HTTP_TYPES: &[&str] = &["http", "http-body", "http-body-util", "tower", "tower-service", "tower-layer"];
@@ -62,6 +63,7 @@ const TABLE: &[Row] = &[
     },
     Row { name: TESTKIT, own: &[CORE, HUB, HTTP], foreign: HTTP_SERVING, optional: &[] },
     Row { name: SECURE_KAFKA, own: &[TESTKIT], foreign: &[], optional: &[] },
+    Row { name: SECURE_NATS, own: &[SECURE_KAFKA, TESTKIT], foreign: &[], optional: &[] },
     Row { name: "xtask", own: &[], foreign: &[], optional: &[] },
 ];
 
@@ -156,7 +158,7 @@ impl Row {
         let name = dependency.name.as_str();
         let kind = if dependency.dev { " for its tests" } else { "" };
         if dependency.own {
-            let for_tests = [TESTKIT, SECURE_KAFKA, self.name];
+            let for_tests = [TESTKIT, SECURE_KAFKA, SECURE_NATS, self.name];
             let allowed = self.own.contains(&name) || (dependency.dev && for_tests.contains(&name));
             return (!allowed).then(|| {
                 let may = if self.own.is_empty() {

@@ -74,13 +74,20 @@ pub struct TestStream {
     pub config: stream::Config,
     pub filter: Option<String>,
     pub at: String,
+    /// What stands behind `?`: how the source is let in.
+    pub params: String,
     /// Deleted in the end.
     ours: bool,
 }
 
 impl TestStream {
     pub async fn new(at: &str, change: impl FnOnce(&mut stream::Config)) -> Self {
-        let context = jetstream::new(client(at).await);
+        Self::with_client(client(at).await, at, change).await
+    }
+
+    /// The same by somebody who may make streams.
+    pub async fn with_client(client: Client, at: &str, change: impl FnOnce(&mut stream::Config)) -> Self {
+        let context = jetstream::new(client);
         let name = unique("S");
         let mut config =
             stream::Config { name: name.clone(), subjects: vec![format!("{name}.>")], ..Default::default() };
@@ -91,6 +98,7 @@ impl TestStream {
             context,
             config,
             filter: None,
+            params: String::new(),
             at: at.trim_start_matches("nats://").to_owned(),
             ours: true,
         }
@@ -104,7 +112,7 @@ impl TestStream {
 
     pub fn url(&self) -> String {
         let filter = self.filter.as_ref().map(|filter| format!("/{filter}")).unwrap_or_default();
-        format!("jetstream://{}/{}{filter}", self.at, self.name)
+        format!("jetstream://{}/{}{filter}{}", self.at, self.name, self.params)
     }
 
     pub fn open(&self) -> Arc<dyn Source> {
@@ -128,6 +136,7 @@ impl TestStream {
             context: jetstream::new(client(&format!("nats://{}", self.at)).await),
             config: self.config.clone(),
             filter: self.filter.clone(),
+            params: self.params.clone(),
             at: self.at.clone(),
             ours: false,
         }
@@ -217,4 +226,16 @@ pub fn headers(record: &Record) -> HeaderMap {
         map.insert("tidewater-key", std::str::from_utf8(key).unwrap());
     }
     map
+}
+
+/// Tries until it works, within a time that is generous.
+pub async fn eventually<T>(mut attempt: impl AsyncFnMut() -> Result<T, Error>) -> T {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        match attempt().await {
+            Ok(done) => return done,
+            Err(error) => assert!(tokio::time::Instant::now() < deadline, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

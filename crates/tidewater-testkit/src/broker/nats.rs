@@ -45,7 +45,8 @@ impl NatsServer {
         Self::with_config("")
     }
 
-    /// The same with more lines in its configuration: `max_payload: 1MB`, `authorization { token: x }`.
+    /// The same with more lines in its configuration: `max_payload: 1MB`, `authorization { token: x }`. `{data}` in
+    /// them is the folder of its data, for a `jetstream` section of your own.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -58,6 +59,37 @@ impl NatsServer {
         let mut server = Self { port, home, extra: extra.to_owned(), process: None };
         server.restart()?;
         Ok(server)
+    }
+
+    /// Gives it another configuration while it runs: its clients stay, as far as they are still let in.
+    ///
+    /// # Errors
+    /// When it doesn't take the configuration; the error shows what it logged.
+    pub fn reload(&mut self, extra: &str) -> io::Result<()> {
+        self.extra = extra.to_owned();
+        let (config, log) = (self.configure()?, self.home.join("nats-server.log"));
+        let logged = || fs::read_to_string(&log).unwrap_or_default();
+        let reloads = |log: &str| log.matches("Reloaded server configuration").count();
+        let before = reloads(&logged());
+        let process = self.process.as_ref().ok_or_else(|| io::Error::other("it doesn't run"))?;
+        let signal = format!("reload={}", process.id());
+        let told = Command::new(program()).arg("-c").arg(config).arg("--signal").arg(signal).output()?;
+        let deadline = Instant::now() + PATIENCE;
+        while reloads(&logged()) == before {
+            if !told.status.success() || Instant::now() > deadline {
+                return Err(io::Error::other(format!(
+                    "nats-server did not take the configuration:\n{}",
+                    logged()
+                )));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// What it has logged since it was started last.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.home.join("nats-server.log")).unwrap_or_default()
     }
 
     /// Where it listens, also while it doesn't: `nats://127.0.0.1:PORT`.
@@ -88,16 +120,7 @@ impl NatsServer {
     /// As [`start`](Self::start).
     pub fn restart(&mut self) -> io::Result<()> {
         self.kill()?;
-        let config = self.home.join("nats-server.conf");
-        fs::write(
-            &config,
-            format!(
-                "listen: \"127.0.0.1:{}\"\njetstream {{ store_dir: {:?} }}\n{}\n",
-                self.port,
-                self.home.join("data"),
-                self.extra
-            ),
-        )?;
+        let config = self.configure()?;
         let log = self.home.join("nats-server.log");
         let program = program();
         let process = Command::new(&program)
@@ -113,6 +136,15 @@ impl NatsServer {
             })?;
         self.process = Some(process);
         self.wait(&log)
+    }
+
+    fn configure(&self) -> io::Result<PathBuf> {
+        let (config, data) = (self.home.join("nats-server.conf"), self.home.join("data"));
+        let extra = self.extra.replace("{data}", &data.display().to_string());
+        let text =
+            format!("listen: \"127.0.0.1:{}\"\njetstream {{ store_dir: {data:?} }}\n{extra}\n", self.port);
+        fs::write(&config, text)?;
+        Ok(config)
     }
 
     /// Waits until the server says that it is ready: by then JetStream has recovered its streams.
