@@ -1,9 +1,9 @@
-//! What all clients share: their events, and the questions about topics and offsets.
+//! The questions about topics and offsets.
 //!
 //! Everything that asks here blocks: it is called on blocking threads only.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -11,15 +11,14 @@ use std::{
 use rdkafka::{
     ClientContext, Offset, TopicPartitionList,
     client::Client,
-    config::RDKafkaLogLevel as Level,
-    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
-    error::KafkaError,
+    consumer::{BaseConsumer, Consumer as _},
     types::RDKafkaErrorCode as Code,
 };
 use tidewater_core::{Bounds, Result, TopicBounds, TopicName, TopicTag};
 
 use crate::{
     KIND, KafkaConfig, error,
+    events::Events,
     topic_ids::{Described, Incarnation, Question},
 };
 
@@ -35,153 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long to wait before the same question is asked again.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// What librdkafka tells about a client: errors, its log, and that it has seen another topic id.
-#[derive(Clone)]
-pub(crate) struct Events(Arc<Shared>);
-
-struct Shared {
-    /// Whom the log is about.
-    name: String,
-    /// Whether the user wants librdkafka's debug log.
-    debug: bool,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    last: Option<(Code, String)>,
-    down: Option<Instant>,
-    said: Vec<Code>,
-    moved: Vec<(String, String)>,
-    truncated: Vec<Truncation>,
-}
-
-/// A partition's log was cut below what was read of it, and has grown on with other messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Truncation {
-    pub(crate) topic: String,
-    pub(crate) partition: usize,
-    /// The first offset whose message is another one now.
-    pub(crate) from: u64,
-}
-
-impl Events {
-    pub(crate) fn new(config: &KafkaConfig) -> Self {
-        Self(Arc::new(Shared {
-            name: config.to_string(),
-            debug: config.wants_debug(),
-            state: Mutex::default(),
-        }))
-    }
-
-    /// The last error, as a person may read it.
-    pub(crate) fn last(&self) -> Option<(Code, String)> {
-        self.state().last.clone()
-    }
-
-    /// It works again: what is said once may be said once more.
-    pub(crate) fn works(&self) {
-        let mut state = self.state();
-        state.down = None;
-        if state.last.take().is_some() {
-            state.said.retain(|code| *code == Code::GroupAuthorizationFailed);
-            tracing::info!(source = self.0.name, "Kafka answers again");
-        }
-    }
-
-    /// Topics of which librdkafka has seen another id, with that id as its log writes it.
-    pub(crate) fn take_moved(&self) -> Vec<(String, String)> {
-        std::mem::take(&mut self.state().moved)
-    }
-
-    /// Partitions of which librdkafka has found that they were truncated.
-    pub(crate) fn take_truncated(&self) -> Vec<Truncation> {
-        std::mem::take(&mut self.state().truncated)
-    }
-
-    fn forget_down(&self) {
-        self.state().down = None;
-    }
-
-    fn down_for(&self) -> Option<Duration> {
-        self.state().down.map(|since| since.elapsed())
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ClientContext for Events {
-    fn log(&self, level: Level, facility: &str, message: &str) {
-        let source = &self.0.name;
-        match level {
-            // Said once, as an error: librdkafka writes these at every attempt.
-            _ if matches!(facility, "FAIL" | "ERROR") => tracing::debug!(source, facility, "{message}"),
-            Level::Emerg | Level::Alert | Level::Critical | Level::Error => {
-                tracing::error!(source, facility, "{message}");
-            }
-            Level::Warning => tracing::warn!(source, facility, "{message}"),
-            Level::Notice | Level::Info => tracing::debug!(source, facility, "{message}"),
-            Level::Debug => {
-                if let Some((topic, id)) = moved(message) {
-                    self.state().moved.push((topic.to_owned(), id.to_owned()));
-                } else if let Some(truncation) = truncated(message) {
-                    self.state().truncated.push(truncation);
-                }
-                if self.0.debug {
-                    tracing::debug!(source, facility, "{message}");
-                }
-            }
-        }
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        let Some(code) = error.rdkafka_error_code() else { return };
-        // The end of a partition and a position outside of the log come as errors, and are none.
-        if matches!(code, Code::PartitionEOF | Code::AutoOffsetReset) {
-            return;
-        }
-        let mut state = self.state();
-        if code == Code::AllBrokersDown {
-            state.down.get_or_insert_with(Instant::now);
-        }
-        // "1/1 brokers are down" says less than what came before it.
-        if code != Code::AllBrokersDown || state.last.is_none() {
-            state.last = Some((code, reason.to_owned()));
-        }
-        if !state.said.contains(&code) {
-            state.said.push(code);
-            tracing::warn!(source = self.0.name, %code, "{reason}");
-        }
-    }
-}
-
-impl ConsumerContext for Events {}
-
-/// Reads "Topic orders changed id from A to B". librdkafka writes it before it fetches from the new incarnation
-/// (`rd_kafka_topic_metadata_update` in rdkafka_topic.c), and the consumer's queue keeps that order: whoever polls a
-/// message of the new incarnation has been told before. A test on a real broker holds this.
-fn moved(message: &str) -> Option<(&str, &str)> {
-    let (_, rest) = message.split_once("Topic ")?;
-    let (topic, ids) = rest.split_once(" changed id from ")?;
-    let (_, id) = ids.split_once(" to ")?;
-    Some((topic, id.trim()))
-}
-
-/// Reads "orders [0]: offset reset (…) to …: Partition log truncation detected at offset 20 (leader epoch 1): broker
-/// end offset is 10 (…)" (`rd_kafka_offset_reset` in rdkafka_offset.c). The error that comes with it names neither the
-/// partition nor the offset.
-fn truncated(message: &str) -> Option<Truncation> {
-    let (place, rest) = message.split_once("]: offset reset (")?;
-    let (topic, partition) = place.rsplit_once(" [")?;
-    let (_, reason) = rest.split_once(": Partition log truncation detected at ")?;
-    let (_, end) = reason.split_once("broker end offset is ")?;
-    let end = end.split(' ').next()?.parse().ok()?;
-    let topic = topic.rsplit(' ').next()?;
-    Some(Truncation { topic: topic.to_owned(), partition: partition.parse().ok()?, from: end })
-}
 
 /// A small client for questions, made when the first one is asked.
 pub(crate) struct Metadata {
@@ -379,7 +231,7 @@ impl Metadata {
             .config
             .metadata()
             .create_with_context(self.events.clone())
-            .map_err(|error| error::from_kafka("a Kafka client", &error))?;
+            .map_err(|error| error::no_client(&self.config, "a Kafka client", &error))?;
         Ok(client.insert(Arc::new(made)).clone())
     }
 }
@@ -500,7 +352,8 @@ pub(crate) fn passing(code: Code) -> bool {
 
 fn drain(client: &BaseConsumer<Events>) {
     // Without a group and an assignment there are no messages, only errors, which `Events` has seen, and the log.
-    while client.poll(Duration::ZERO).is_some() {}
+    // A poll that doesn't wait at all stops behind the first line of the log.
+    while client.poll(Duration::from_millis(1)).is_some() {}
 }
 
 fn left(deadline: Instant) -> Duration {
@@ -510,27 +363,6 @@ fn left(deadline: Instant) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_log_line_of_another_id_is_read() {
-        let line =
-            "[thrd:main]: Topic or.ders-1 changed id from AAAAAAAAAAAAAAAAAAAAAA to 3x_Kz-aBQZ2FQxJtTw0uHg";
-        assert_eq!(moved(line), Some(("or.ders-1", "3x_Kz-aBQZ2FQxJtTw0uHg")));
-        assert_eq!(moved("[thrd:main]: Topic orders partition 0 Leader 1 Epoch 0"), None);
-    }
-
-    #[test]
-    fn the_log_line_of_a_truncation_is_read() {
-        let line = "[thrd:main]: or.ders-1 [3]: offset reset (at offset INVALID (leader epoch 0), broker 2) to offset \
-                    INVALID (leader epoch -1): Partition log truncation detected at offset 20 (leader epoch 0): \
-                    broker end offset is 10 (offset leader epoch 0). Reset to INVALID.: Local: Partition log \
-                    truncation detected";
-        let wanted = Truncation { topic: "or.ders-1".to_owned(), partition: 3, from: 10 };
-        assert_eq!(truncated(line), Some(wanted));
-        let other =
-            "[thrd:main]: orders [0]: offset reset (at offset 5, broker 1) to offset INVALID: fetch failed";
-        assert_eq!(truncated(other), None);
-    }
 
     #[test]
     fn a_topic_that_nobody_described_is_unknown() {

@@ -1,56 +1,11 @@
 //! What is read: brokers, topics, and librdkafka's properties.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
-use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 use tidewater_core::{Error, ErrorKind, Result, SourceUrl, TopicName};
 
-use crate::{KIND, KafkaSink, KafkaSource};
-
-/// How often metadata is refreshed at the least, in milliseconds: bounds how late a new partition is read.
-const METADATA_REFRESH_MS: u64 = 10_000;
-
-/// Properties that a URL can't set, with the reason.
-const RESERVED: &[(&[&str], &str)] = &[
-    (
-        &["bootstrap.servers", "metadata.broker.list"],
-        "the brokers stand before the topics: kafka://host:9092/topic",
-    ),
-    (
-        &[
-            "enable.auto.commit",
-            "auto.commit.enable",
-            "auto.commit.interval.ms",
-            "enable.auto.offset.store",
-            "offset.store.method",
-            "offset.store.path",
-            "offset.store.sync.interval.ms",
-        ],
-        "nothing is ever committed: each client brings its own position",
-    ),
-    (
-        &[
-            "group.instance.id",
-            "group.protocol",
-            "group.protocol.type",
-            "group.remote.assignor",
-            "partition.assignment.strategy",
-            "session.timeout.ms",
-            "heartbeat.interval.ms",
-            "max.poll.interval.ms",
-        ],
-        "no consumer group is ever joined: every node reads every partition",
-    ),
-    (
-        &["auto.offset.reset"],
-        "it would skip messages without a word; where to start is the channel's setting, and what is missing is told as a gap",
-    ),
-    (&["enable.partition.eof"], "the end of a partition has to be seen"),
-    (&["allow.auto.create.topics"], "to look at a topic that was removed would make it again"),
-    (&["transactional.id"], "each message is sent on its own, outside of transactions"),
-    (&["plugin.library.paths"], "it would load foreign code into this process"),
-    (&["log.queue", "enable.random.seed"], "it is set by this crate"),
-];
+use crate::{KIND, KafkaSink, KafkaSource, properties};
 
 /// Brokers, topics, and properties of librdkafka.
 ///
@@ -87,20 +42,42 @@ impl KafkaConfig {
         })
     }
 
-    /// What a URL says: `kafka://a:9092,b:9092/topic1,topic2?property=value`, percent-decoded.
+    /// Topics at the brokers that a file of properties names (`bootstrap.servers`), with all that is in it.
     ///
     /// # Errors
-    /// As [`new`](Self::new) and [`with_property`](Self::with_property).
+    /// As [`new`](Self::new) and [`with_properties_file`](Self::with_properties_file).
+    pub fn from_properties_file<T: Into<TopicName>>(
+        path: impl AsRef<Path>,
+        topics: impl IntoIterator<Item = T>,
+    ) -> Result<Self> {
+        let topics = check_topics(topics.into_iter().map(Into::into).collect())?;
+        let this = Self { brokers: Vec::new(), topics, properties: BTreeMap::new() };
+        this.with_properties_file(path)
+    }
+
+    /// What a URL says: `kafka://a:9092,b:9092/topic1,topic2?property=value`, percent-decoded. The parameter `config`
+    /// is the path of a [file of properties](Self::with_properties_file), which may name the brokers too:
+    /// `kafka:///topic?config=client.properties`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), [`with_property`](Self::with_property) and
+    /// [`with_properties_file`](Self::with_properties_file).
     pub fn from_url(url: &SourceUrl) -> Result<Self> {
         let path = url.decoded_path()?;
-        if url.authority().is_empty() || path.is_empty() {
+        let mut params = url.params()?;
+        let file = params.take("config");
+        if path.is_empty() || (url.authority().is_empty() && file.is_none()) {
             return Err(config(format!(
                 "{url} names {}: write kafka://host:9092/topic",
                 if path.is_empty() { "no topic" } else { "no broker" }
             )));
         }
-        let mut this = Self::new(url.authority(), path.split(','))?;
-        for (name, value) in url.params()?.rest() {
+        let mut this = match &file {
+            Some(file) if url.authority().is_empty() => Self::from_properties_file(file, path.split(','))?,
+            Some(file) => Self::new(url.authority(), path.split(','))?.with_properties_file(file)?,
+            None => Self::new(url.authority(), path.split(','))?,
+        };
+        for (name, value) in params.rest() {
             this = this.with_property(name, value)?;
         }
         Ok(this)
@@ -113,8 +90,36 @@ impl KafkaConfig {
     /// it refuses.
     pub fn with_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Result<Self> {
         let (name, value) = (name.into(), value.into());
-        check_property(&name, &value)?;
-        self.properties.insert(name, value);
+        properties::check(&name, &value)?;
+        self.properties.insert(properties::canonical(&name).to_owned(), value);
+        Ok(self)
+    }
+
+    /// The same with the properties of a file, as librdkafka's other tools read it: `name=value` lines, `#` comments.
+    /// `${NAME}` in a value is the environment variable of that name ([`expand`](tidewater_core::plugin::expand)).
+    /// What this already has is kept, brokers too: the file says what was left open.
+    ///
+    /// The file is read once, here, of at most 1 MiB; this blocks for as long as the disk does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`], with path and line and without a value: a file that can't be read, a line that is no
+    /// property, and all that [`with_property`](Self::with_property) refuses.
+    pub fn with_properties_file(mut self, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        for (name, value) in properties::read(path)? {
+            if !properties::BROKERS.contains(&&*name) {
+                self.properties.entry(name).or_insert(value);
+            } else if self.brokers.is_empty() {
+                self.brokers =
+                    parse_brokers(&value).map_err(|error| error.context(path.display().to_string()))?;
+            }
+        }
+        if self.brokers.is_empty() {
+            return Err(config(format!(
+                "{} names no broker: write bootstrap.servers=host:9092 in it, or kafka://host:9092/topic",
+                path.display()
+            )));
+        }
         Ok(self)
     }
 
@@ -180,9 +185,7 @@ impl KafkaConfig {
     /// For a producer.
     pub(crate) fn producer(&self) -> ClientConfig {
         let mut client = self.base(&[("enable.idempotence", "true")]);
-        if !self.properties.contains_key("message.timeout.ms")
-            && !self.properties.contains_key("delivery.timeout.ms")
-        {
+        if !self.properties.contains_key("message.timeout.ms") {
             // The default of five minutes is longer than anybody waits for an answer.
             client.set("message.timeout.ms", "10000");
         }
@@ -194,8 +197,24 @@ impl KafkaConfig {
         self.properties.contains_key("debug")
     }
 
+    /// The values of properties that must not be shown.
+    pub(crate) fn secrets(&self) -> Arc<[String]> {
+        let secret = |(name, _): &(&String, &String)| properties::may_be_secret(name);
+        self.properties.iter().filter(secret).map(|(_, value)| value.clone()).collect()
+    }
+
+    /// The properties that name a file.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &Path)> {
+        let files = self.properties.iter().filter(|(name, _)| name.ends_with(".location"));
+        files.map(|(name, path)| (name.as_str(), Path::new(path)))
+    }
+
     fn base(&self, defaults: &[(&str, &str)]) -> ClientConfig {
         let mut client = ClientConfig::new();
+        if cfg!(feature = "vendored") && !self.properties.contains_key("ssl.ca.pem") {
+            // The OpenSSL that is linked in has no certificates of its own: the system's are looked for.
+            client.set("ssl.ca.location", "probe");
+        }
         client
             .set("client.id", "tidewater")
             // A broker that is back is seen within two seconds, not ten.
@@ -207,6 +226,8 @@ impl KafkaConfig {
             client.set(name, value);
         }
         client.set("bootstrap.servers", self.brokers());
+        // Why a connection was lost is told no louder than this.
+        client.set_log_level(if self.wants_debug() { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
         client
     }
 }
@@ -281,36 +302,6 @@ fn check_topics(topics: Vec<TopicName>) -> Result<Vec<TopicName>> {
     Ok(topics)
 }
 
-fn check_property(name: &str, value: &str) -> Result<()> {
-    if let Some((_, why)) = RESERVED.iter().find(|(names, _)| names.contains(&name)) {
-        return Err(config(format!("the property {name:?} can't be set: {why}")));
-    }
-    if name.contains('\0') || value.contains('\0') {
-        return Err(config(format!("the property {name:?} holds a NUL")));
-    }
-    if name == "topic.metadata.refresh.interval.ms"
-        && !value.parse::<u64>().is_ok_and(|ms| (1..=METADATA_REFRESH_MS).contains(&ms))
-    {
-        return Err(config(format!(
-            "the property {name:?} is 1 to {METADATA_REFRESH_MS} here, not {value:?}: new partitions are found by it"
-        )));
-    }
-    match ClientConfig::new().set(name, value).create_native_config() {
-        Ok(_) => Ok(()),
-        Err(KafkaError::ClientConfig(_, description, ..)) if !may_be_secret(name) => {
-            Err(config(format!("librdkafka refuses the property {name:?}: {description}")))
-        }
-        Err(_) => Err(config(format!("librdkafka refuses the value of the property {name:?}"))),
-    }
-}
-
-/// Whether the value of a property must not be shown. Rather one too many.
-fn may_be_secret(name: &str) -> bool {
-    ["password", "secret", "pem", "key", "token", "jaas", "config", "assertion", "proxy"]
-        .iter()
-        .any(|part| name.contains(part))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,6 +330,8 @@ mod tests {
         for (url, what) in [
             ("kafka://a:9092", "no topic"),
             ("kafka:orders", "no broker"),
+            ("kafka:///orders", "no broker"),
+            ("kafka:///orders?config=/nowhere", "/nowhere"),
             ("kafka://a:9092/", "no topic"),
             ("kafka://a:9092,/orders", "is not a broker"),
             ("kafka://a:port/orders", "is not a broker"),
@@ -393,6 +386,30 @@ mod tests {
         }
         let error = parse("kafka://a/t?saslpassword=hunter2").unwrap_err().to_string();
         assert!(error.contains("saslpassword") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_file_says_what_the_url_leaves_open() {
+        let path = std::env::temp_dir().join(format!("tidewater-client-{}.properties", std::process::id()));
+        let text =
+            "bootstrap.servers=b:9092,c\nsasl.mechanism=PLAIN\nsasl.password=hunter2\nclient.id=file\n";
+        std::fs::write(&path, text).unwrap();
+        let from_file = parse(&format!("kafka:///t?config={}", path.display())).unwrap();
+        assert_eq!(from_file.to_string(), "kafka://b:9092,c/t");
+        assert_eq!(from_file.consumer().get("sasl.password"), Some("hunter2"));
+        let url = format!("kafka://a:9092/t?config={}&client.id=url&sasl.mechanisms=GSSAPI", path.display());
+        let both = parse(&url).unwrap();
+        assert_eq!(both.to_string(), "kafka://a:9092/t");
+        for (name, value) in
+            [("client.id", "url"), ("sasl.mechanisms", "GSSAPI"), ("sasl.password", "hunter2")]
+        {
+            assert_eq!(both.consumer().get(name), Some(value), "{name}");
+        }
+        assert!(!format!("{both:?} {both}").contains("hunter2"));
+        std::fs::write(&path, "client.id=file\n").unwrap();
+        let error = parse(&format!("kafka:///t?config={}", path.display())).unwrap_err().to_string();
+        assert!(error.contains("names no broker"), "{error}");
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -46,6 +46,8 @@
 mod client;
 mod config;
 mod error;
+mod events;
+mod properties;
 mod reader;
 mod sink;
 mod source;

@@ -19,8 +19,9 @@ use tidewater_core::{
 use tokio::sync::mpsc;
 
 use crate::{
-    client::{Events, Metadata, TIMEOUT, Truncation},
+    client::{Metadata, TIMEOUT},
     error,
+    events::{Events, Truncation},
     topic::{Topic, start},
 };
 
@@ -455,7 +456,7 @@ impl Reader {
         let consumer = config
             .consumer()
             .create_with_context(self.events.clone())
-            .map_err(|error| error::from_kafka("a consumer", &error))?;
+            .map_err(|error| error::no_client(config, "a consumer", &error))?;
         self.consumer = Some(consumer);
         self.assign()
     }

@@ -17,8 +17,9 @@ use tidewater_core::{Epoch, Error, ErrorKind, Message, Place, Position, Receipt,
 
 use crate::{
     KIND, KafkaConfig,
-    client::{self, Events, TIMEOUT},
+    client::{self, TIMEOUT},
     error,
+    events::Events,
 };
 
 /// How long a known topic id is good for.
@@ -182,7 +183,7 @@ impl Handle {
         let client = config
             .producer()
             .create_with_context(events.clone())
-            .map_err(|error| error::from_kafka(format!("a producer for {config}"), &error))?;
+            .map_err(|error| error::no_client(config, "a producer", &error))?;
         Ok(Self { client: Some(client), events })
     }
 
