@@ -227,6 +227,7 @@ impl Metadata {
         if let Some(client) = &*client {
             return Ok(client.clone());
         }
+        self.config.check()?;
         let made: BaseConsumer<Events> = self
             .config
             .metadata()

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
-use tidewater_core::{Error, ErrorKind, Result, SourceUrl, TopicName};
+use tidewater_core::{Error, ErrorKind, Result, ShareKey, SourceUrl, TopicName};
 
-use crate::{KIND, KafkaSink, KafkaSource, properties};
+use crate::{KIND, KafkaSink, KafkaSource, TokenProvider, properties, token::Tokens};
 
 /// Brokers, topics, and properties of librdkafka.
 ///
@@ -22,11 +22,12 @@ use crate::{KIND, KafkaSink, KafkaSource, properties};
 /// ```
 ///
 /// Neither `Display` nor `Debug` shows the value of a property: it may be a secret.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct KafkaConfig {
     brokers: Vec<String>,
     topics: Vec<TopicName>,
     properties: BTreeMap<String, String>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 impl KafkaConfig {
@@ -39,6 +40,7 @@ impl KafkaConfig {
             brokers: parse_brokers(brokers)?,
             topics: check_topics(topics.into_iter().map(Into::into).collect())?,
             properties: BTreeMap::new(),
+            tokens: None,
         })
     }
 
@@ -51,7 +53,7 @@ impl KafkaConfig {
         topics: impl IntoIterator<Item = T>,
     ) -> Result<Self> {
         let topics = check_topics(topics.into_iter().map(Into::into).collect())?;
-        let this = Self { brokers: Vec::new(), topics, properties: BTreeMap::new() };
+        let this = Self { brokers: Vec::new(), topics, properties: BTreeMap::new(), tokens: None };
         this.with_properties_file(path)
     }
 
@@ -121,6 +123,42 @@ impl KafkaConfig {
             )));
         }
         Ok(self)
+    }
+
+    /// The same with a provider of the tokens for SASL/OAUTHBEARER; `sasl.mechanism` need not be given then. Clients
+    /// whose provider is the same `Arc` share its tokens.
+    ///
+    /// Amazon MSK with IAM, for example: the crate `aws-msk-iam-sasl-signer` signs, and the runtime that runs the
+    /// application does the waiting.
+    ///
+    /// ```
+    /// # mod aws_msk_iam_sasl_signer {
+    /// #     pub async fn generate_auth_token(_: &str) -> Result<(String, i64), std::io::Error> {
+    /// #         Ok(("signed".to_owned(), 4_102_444_800_000))
+    /// #     }
+    /// # }
+    /// use std::{sync::Arc, time::{Duration, UNIX_EPOCH}};
+    /// use tidewater_core::{Error, ErrorKind};
+    /// use tidewater_kafka::{KafkaConfig, Token};
+    ///
+    /// # #[tokio::main(flavor = "multi_thread")] async fn main() -> Result<(), Error> {
+    /// let runtime = tokio::runtime::Handle::current();
+    /// let provider = move || {
+    ///     let signed = aws_msk_iam_sasl_signer::generate_auth_token("eu-central-1");
+    ///     let (token, expires_ms) = runtime
+    ///         .block_on(signed)
+    ///         .map_err(|error| Error::new(ErrorKind::Unavailable, "no signature for MSK").with_source(error))?;
+    ///     Ok(Token::new(token, "web", UNIX_EPOCH + Duration::from_millis(expires_ms as u64)))
+    /// };
+    /// let source = KafkaConfig::new("b-1.example:9098", ["orders"])?
+    ///     .with_property("security.protocol", "sasl_ssl")?
+    ///     .with_token_provider(Arc::new(provider))
+    ///     .source();
+    /// # Ok(()) }
+    /// ```
+    pub fn with_token_provider(mut self, provider: Arc<dyn TokenProvider>) -> Self {
+        self.tokens = Some(Tokens::of(provider));
+        self
     }
 
     /// The source of these topics. Nothing is connected yet.
@@ -197,6 +235,53 @@ impl KafkaConfig {
         self.properties.contains_key("debug")
     }
 
+    /// Whether tokens are wanted where they are given.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`].
+    pub(crate) fn check(&self) -> Result<()> {
+        let mechanism = self.properties.get("sasl.mechanisms").map(String::as_str);
+        match (&self.tokens, mechanism) {
+            (None, Some("OAUTHBEARER")) => Err(config(
+                "sasl.mechanism is OAUTHBEARER, and there is no token provider: give one by \
+                 KafkaConfig::with_token_provider; a URL can't"
+                    .to_owned(),
+            )),
+            (Some(_), Some(other)) if other != "OAUTHBEARER" => Err(config(format!(
+                "there is a token provider, and sasl.mechanism is {other:?}: leave it out, or make it OAUTHBEARER"
+            ))),
+            (Some(_), _)
+                if !self
+                    .properties
+                    .get("security.protocol")
+                    .is_some_and(|protocol| protocol.to_ascii_lowercase().starts_with("sasl")) =>
+            {
+                Err(config(
+                    "there is a token provider, and security.protocol logs nobody in: make it sasl_ssl"
+                        .to_owned(),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn tokens(&self) -> Option<&Arc<Tokens>> {
+        self.tokens.as_ref()
+    }
+
+    /// Everything that makes a source of this what it is.
+    pub(crate) fn share_key(&self) -> ShareKey {
+        let sorted = |names: &mut Vec<String>| {
+            names.sort_unstable();
+            names.join(",")
+        };
+        let mut topics = self.topics.iter().map(|topic| topic.to_string()).collect();
+        let provider = self.tokens.as_ref().map_or_else(String::new, |tokens| tokens.id().to_string());
+        let head = [sorted(&mut self.brokers.clone()), sorted(&mut topics), provider];
+        let properties = self.properties.iter().flat_map(|(name, value)| [name.clone(), value.clone()]);
+        ShareKey::new(KIND, head.into_iter().chain(properties))
+    }
+
     /// The values of properties that must not be shown.
     pub(crate) fn secrets(&self) -> Arc<[String]> {
         let secret = |(name, _): &(&String, &String)| properties::may_be_secret(name);
@@ -219,6 +304,9 @@ impl KafkaConfig {
             .set("client.id", "tidewater")
             // A broker that is back is seen within two seconds, not ten.
             .set("reconnect.backoff.max.ms", "2000");
+        if self.tokens.is_some() {
+            client.set("sasl.mechanisms", "OAUTHBEARER");
+        }
         for (name, value) in defaults {
             client.set(*name, *value);
         }
@@ -231,6 +319,16 @@ impl KafkaConfig {
         client
     }
 }
+
+impl PartialEq for KafkaConfig {
+    fn eq(&self, other: &Self) -> bool {
+        let provider = |this: &Self| this.tokens.as_ref().map(|tokens| tokens.id());
+        let parts = (&self.brokers, &self.topics, &self.properties, provider(self));
+        parts == (&other.brokers, &other.topics, &other.properties, provider(other))
+    }
+}
+
+impl Eq for KafkaConfig {}
 
 impl fmt::Display for KafkaConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -247,6 +345,7 @@ impl fmt::Debug for KafkaConfig {
         f.debug_struct("KafkaConfig")
             .field("url", &format_args!("{self}"))
             .field("properties", &self.properties.keys())
+            .field("token_provider", &self.tokens.is_some())
             .finish()
     }
 }
@@ -428,6 +527,53 @@ mod tests {
             assert_eq!(consumer.get(name), Some(value), "{name}");
         }
         assert!(consumer.create_native_config().is_ok() && config.producer().create_native_config().is_ok());
+    }
+
+    #[test]
+    fn what_reads_the_same_is_shared_and_nothing_else() {
+        let key = |url: &str| parse(url).unwrap().share_key();
+        let one = key("kafka://a,b/t,u?sasl.password=x&client.id=web");
+        assert_eq!(one, key("kafka://b,a/u,t?client.id=web&sasl.password=x"), "in any order");
+        for other in [
+            "kafka://a/t,u?sasl.password=x&client.id=web",
+            "kafka://a,b/t?sasl.password=x&client.id=web",
+            "kafka://a,b/t,u?sasl.password=y&client.id=web",
+            "kafka://a,b/t,u?sasl.password=x",
+        ] {
+            assert_ne!(one, key(other), "{other}");
+        }
+        let provider = || -> Arc<dyn TokenProvider> { Arc::new(|| Err(config(String::new()))) };
+        let with = |provider: &Arc<dyn TokenProvider>| {
+            parse("kafka://a/t").unwrap().with_token_provider(provider.clone())
+        };
+        let (a, b) = (provider(), provider());
+        let (one, same, other) = (with(&a), with(&a), with(&b));
+        assert_eq!(one.share_key(), same.share_key());
+        assert!(one.share_key() != other.share_key() && one.share_key() != key("kafka://a/t"));
+    }
+
+    #[test]
+    fn tokens_are_wanted_where_they_are_given() {
+        let error = tidewater_core::plugin::open_source(
+            "kafka://a/t?sasl.mechanism=OAUTHBEARER&security.protocol=sasl_ssl",
+        );
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("with_token_provider"), "{error}");
+        let provider: Arc<dyn TokenProvider> = Arc::new(|| Err(config(String::new())));
+        let with = |url: &str| parse(url).unwrap().with_token_provider(provider.clone());
+        let good = with("kafka://a/t?security.protocol=SASL_SSL");
+        assert!(good.check().is_ok());
+        assert_eq!(good.consumer().get("sasl.mechanisms"), Some("OAUTHBEARER"));
+        assert_eq!(good, with("kafka://a/t?security.protocol=SASL_SSL"));
+        assert_ne!(good, parse("kafka://a/t?security.protocol=SASL_SSL").unwrap());
+        for (url, what) in [
+            ("kafka://a/t", "security.protocol"),
+            ("kafka://a/t?security.protocol=ssl", "security.protocol"),
+            ("kafka://a/t?security.protocol=sasl_ssl&sasl.mechanism=PLAIN", "sasl.mechanism"),
+        ] {
+            let error = with(url).check().unwrap_err().to_string();
+            assert!(error.contains(what), "{url}: {error}");
+        }
     }
 
     #[test]

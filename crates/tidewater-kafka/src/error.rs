@@ -90,7 +90,7 @@ pub(crate) fn no_broker(brokers: &str, last: Option<(Code, String)>) -> Error {
     };
     let (kind, what, advice) = match cause(code, &reason) {
         Cause::Token => (
-            ErrorKind::Denied,
+            if code == Code::Authentication { ErrorKind::Denied } else { ErrorKind::Unavailable },
             "there is no token for the broker at",
             "what does the token provider (KafkaConfig::with_token_provider) need?",
         ),
@@ -171,10 +171,9 @@ fn cause(code: Code, reason: &str) -> Cause {
     let has = |part: &str| reason.contains(part);
     let closed = has("Disconnected") || has("Connection reset");
     match code {
+        _ if no_token(reason) => Cause::Token,
         Code::Authentication | Code::SaslAuthenticationFailed => {
-            if has("Failed to acquire SASL OAUTHBEARER token") || has("no token") {
-                Cause::Token
-            } else if has("Request not valid in current SASL state") {
+            if has("Request not valid in current SASL state") {
                 Cause::NoSaslThere
             } else if has("mechanism handshake failed") {
                 Cause::Mechanism
@@ -200,6 +199,12 @@ fn cause(code: Code, reason: &str) -> Cause {
         Code::Resolve => Cause::Name,
         _ => Cause::Nobody,
     }
+}
+
+/// Whether it is that there is no token to log in with.
+pub(crate) fn no_token(reason: &str) -> bool {
+    reason.contains("Failed to acquire SASL OAUTHBEARER token")
+        || reason.contains("there is no token available")
 }
 
 /// Whether it was closed as soon as it was up: "(after 3ms in state UP)".

@@ -4,15 +4,16 @@ use std::{
     borrow::Cow,
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use rdkafka::{
-    ClientContext, config::RDKafkaLogLevel as Level, consumer::ConsumerContext, error::KafkaError,
-    types::RDKafkaErrorCode as Code,
+    ClientContext, client::OAuthToken, config::RDKafkaLogLevel as Level, consumer::ConsumerContext,
+    error::KafkaError, types::RDKafkaErrorCode as Code,
 };
+use tidewater_core::ErrorKind;
 
-use crate::{KafkaConfig, error};
+use crate::{KafkaConfig, error, token::Tokens};
 
 /// How long an error that says what is wrong isn't replaced by one that doesn't. librdkafka writes the same error
 /// again after 30 seconds; and of two addresses of one name (`localhost`) the other may answer something else.
@@ -32,6 +33,7 @@ struct Shared {
     debug: bool,
     /// Never written anywhere.
     secrets: Arc<[String]>,
+    tokens: Option<Arc<Tokens>>,
     state: Mutex<State>,
 }
 
@@ -68,6 +70,7 @@ impl Events {
             name: config.to_string(),
             debug: config.wants_debug(),
             secrets: config.secrets(),
+            tokens: config.tokens().cloned(),
             state: Mutex::default(),
         }))
     }
@@ -98,7 +101,11 @@ impl Events {
     }
 
     pub(crate) fn forget_down(&self) {
-        self.state().down = None;
+        let mut state = self.state();
+        // A token that can't be had is told once, and nobody is asked anything without one.
+        if !state.last.as_ref().is_some_and(|seen| error::no_token(&seen.reason)) {
+            state.down = None;
+        }
     }
 
     pub(crate) fn down_for(&self) -> Option<Duration> {
@@ -111,10 +118,16 @@ impl Events {
 
     /// The text without what must not be shown.
     fn clean<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let without = |text: Cow<'a, str>, secret: &str| {
+            if text.contains(secret) { text.replace(secret, "***").into() } else { text }
+        };
         let secrets = self.0.secrets.iter().filter(|secret| secret.len() >= SECRET_MIN);
-        secrets.fold(Cow::Borrowed(text), |text, secret| {
-            if text.contains(secret.as_str()) { text.replace(secret.as_str(), "***").into() } else { text }
-        })
+        let text = secrets.fold(Cow::Borrowed(text), |text, secret| without(text, secret));
+        let token = self.0.tokens.as_ref().and_then(|tokens| tokens.with_current(str::to_owned));
+        match token {
+            Some(token) => without(text, &token),
+            None => text,
+        }
     }
 }
 
@@ -134,6 +147,25 @@ impl State {
 }
 
 impl ClientContext for Events {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        let tokens = self.0.tokens.as_ref().ok_or("there is no token provider")?;
+        let token = tokens.token()?;
+        let lifetime_ms = token.expires().duration_since(UNIX_EPOCH)?.as_millis().try_into()?;
+        let mut state = self.state();
+        if state.last.as_ref().is_some_and(|seen| error::no_token(&seen.reason)) {
+            (state.last, state.down) = (None, None);
+            state.said.retain(|code| *code != Code::Authentication);
+            tracing::info!(source = self.0.name, "there is a token again");
+        }
+        Ok(OAuthToken {
+            token: token.value().to_owned(),
+            principal_name: token.principal().to_owned(),
+            lifetime_ms,
+        })
+    }
+
     fn log(&self, level: Level, facility: &str, message: &str) {
         let (source, message) = (&self.0.name, self.clean(message));
         match level {
@@ -175,8 +207,12 @@ impl ClientContext for Events {
             return;
         }
         let reason = self.clean(reason);
+        let no_token = error::no_token(&reason);
+        let unavailable =
+            self.0.tokens.as_ref().and_then(|tokens| tokens.failure()) == Some(ErrorKind::Unavailable);
+        let code = if no_token && unavailable { Code::BrokerTransportFailure } else { code };
         let mut state = self.state();
-        if code == Code::AllBrokersDown {
+        if code == Code::AllBrokersDown || no_token {
             state.down.get_or_insert_with(Instant::now);
         }
         if !state.said.contains(&code) {

@@ -51,16 +51,18 @@ mod properties;
 mod reader;
 mod sink;
 mod source;
+mod token;
 mod topic;
 mod topic_ids;
 
 use std::sync::Arc;
 
-use tidewater_core::{Capabilities, Plugin};
+use tidewater_core::{Capabilities, Plugin, Result, SourceUrl};
 
 pub use config::KafkaConfig;
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
+pub use token::{Token, TokenProvider};
 
 /// The kind of source, as its tags are made from.
 pub const KIND: &str = "kafka";
@@ -75,7 +77,13 @@ tidewater_core::inventory::submit! {
         about: "topics of Apache Kafka 2.8 or newer",
         example: "kafka://localhost:9092/orders,payments?client.id=web",
         capabilities: CAPABILITIES,
-        source: Some(|url| Ok(Arc::new(KafkaConfig::from_url(url)?.source()))),
-        sink: Some(|url| Ok(Arc::new(KafkaConfig::from_url(url)?.sink()?))),
+        source: Some(|url| Ok(Arc::new(from_url(url)?.source()))),
+        sink: Some(|url| Ok(Arc::new(from_url(url)?.sink()?))),
     }
+}
+
+fn from_url(url: &SourceUrl) -> Result<KafkaConfig> {
+    let config = KafkaConfig::from_url(url)?;
+    config.check()?;
+    Ok(config)
 }

@@ -453,6 +453,7 @@ impl Reader {
     fn reopen(&mut self) -> Result<()> {
         self.consumer = None;
         let config = self.metadata.config();
+        config.check()?;
         let consumer = config
             .consumer()
             .create_with_context(self.events.clone())

@@ -179,6 +179,7 @@ struct Handle {
 
 impl Handle {
     fn new(config: &KafkaConfig) -> Result<Self> {
+        config.check()?;
         let events = Events::new(config);
         let client = config
             .producer()

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, thread};
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use tidewater_core::{
-    Bounds, Capabilities, Deliveries, Error, Result, Retry, Source, Subscribed, Subscription,
+    Bounds, Capabilities, Deliveries, Error, Result, Retry, ShareKey, Source, Subscribed, Subscription,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -66,6 +66,10 @@ impl Source for KafkaSource {
         thread::Builder::new().name("tidewater-kafka".to_owned()).spawn(read).map_err(error::thread)?;
         let start = start.await.map_err(error::thread)??;
         Ok(Subscribed { start, deliveries: flatten(deliveries) })
+    }
+
+    fn share_key(&self) -> Option<ShareKey> {
+        Some(self.config().share_key())
     }
 }
 
