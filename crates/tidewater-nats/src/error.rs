@@ -3,7 +3,11 @@
 use std::{error::Error as StdError, io};
 
 use async_nats::{
-    ConnectError, ConnectErrorKind, RequestErrorKind, jetstream,
+    ConnectError, ConnectErrorKind,
+    jetstream::{
+        self,
+        context::{RequestError, RequestErrorKind},
+    },
     rustls::{self, AlertDescription, CertificateError},
 };
 use tidewater_core::{Error, ErrorKind, Retry};
@@ -183,7 +187,7 @@ pub(crate) fn unavailable(message: impl Into<String>) -> Error {
 
 /// A request to JetStream's API that got no answer.
 pub(crate) fn request(profile: &Profile, api: &str, error: impl StdError + Send + Sync + 'static) -> Error {
-    let kind = find::<async_nats::RequestError>(&error).map(async_nats::RequestError::kind);
+    let kind = find::<RequestError>(&error).map(RequestError::kind);
     if kind == Some(RequestErrorKind::NoResponders) {
         return Error::new(
             ErrorKind::Unsupported,
@@ -210,7 +214,8 @@ pub(crate) fn api(profile: &Profile, stream: &str, error: jetstream::Error) -> E
         }
         JETSTREAM_NOT_ENABLED | JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => Error::new(
             ErrorKind::Unsupported,
-            format!("the NATS server at {profile} has JetStream switched off, or not on for this account (nats-server -js switches it on)"),
+            format!("the NATS server at {profile} has JetStream switched off, or not on for this account (nats-server -js switches it on; a \
+                 stream of another domain or account is reached by domain or api_prefix)"),
         )
         .with_retry(Retry::Later),
         EXPECTED_STREAM_DIFFERS => Error::new(

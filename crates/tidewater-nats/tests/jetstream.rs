@@ -152,7 +152,7 @@ async fn streams_that_give_a_message_away_once_are_refused_with_the_reason() {
             stream.open().bounds().await.unwrap_err(),
         ] {
             assert_eq!(error.kind(), ErrorKind::Unsupported);
-            assert!(error.to_string().contains(what) && error.to_string().contains("mirror"), "{error}");
+            assert!(error.to_string().contains(what) && error.to_string().contains("sources it"), "{error}");
         }
     }
 }

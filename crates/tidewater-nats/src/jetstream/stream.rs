@@ -114,7 +114,7 @@ impl StreamRef {
             ErrorKind::Unsupported,
             format!(
                 "the stream {:?} can't be replayed to any number of readers: {why}. Read a stream with limits \
-                 retention: one that mirrors or sources it, or a new one on the same subjects",
+                 retention that sources it, or change its retention",
                 self.name
             ),
         ))
