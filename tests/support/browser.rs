@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{PATIENCE, eventually, free_port, http};
+use crate::{PATIENCE, env, eventually, free_port, http};
 
 const FLAGS: [&str; 9] = [
     "--headless",
@@ -48,7 +48,12 @@ impl Browser {
         let mut args: Vec<String> = FLAGS.iter().map(|&flag| flag.to_owned()).collect();
         args.push(format!("--user-data-dir={}", profile.path().display()));
         let mut capabilities = serde_json::Map::new();
-        capabilities.insert("goog:chromeOptions".to_owned(), json!({ "args": args }));
+        let mut options = json!({ "args": args });
+        // Without it ChromeDriver looks where its own kind is usually installed.
+        if let Some(browser) = env::browser() {
+            options["binary"] = json!(browser);
+        }
+        capabilities.insert("goog:chromeOptions".to_owned(), options);
         let mut builder = ClientBuilder::new(HttpConnector::new());
         let connect = builder.capabilities(capabilities).connect(&url);
         let client = timeout(PATIENCE, connect).await.context("Chromium does not start")??;
@@ -114,14 +119,14 @@ impl Drop for Process {
 /// ChromeDriver, and its URL. In the test's own process group, so that what ends the tests ends it too.
 async fn start_driver() -> Result<(Child, String)> {
     let port = free_port()?;
-    let child = Command::new("chromedriver")
+    let child = Command::new(env::chromedriver())
         .arg(format!("--port={port}"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .context("cannot start chromedriver: apt-get install chromium chromium-driver")?;
+        .context("cannot start ChromeDriver: `cargo xtask doctor` says what is missing")?;
     eventually("ChromeDriver", || async {
         let status = http::get((Ipv4Addr::LOCALHOST, port).into(), "/status").await?.json()?;
         if status["value"]["ready"] == true { Ok(()) } else { bail!("it is not ready: {status}") }

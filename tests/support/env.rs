@@ -57,6 +57,17 @@ pub fn xtask() -> Result<PathBuf> {
     binary("TIDEWATER_XTASK", "xtask's binary")
 }
 
+/// The browser's program, if `TIDEWATER_BROWSER` names one.
+pub fn browser() -> Option<String> {
+    std::env::var("TIDEWATER_BROWSER").ok().filter(|value| !value.is_empty())
+}
+
+/// ChromeDriver: what `TIDEWATER_CHROMEDRIVER` names, else the one on PATH.
+pub fn chromedriver() -> String {
+    let named = std::env::var("TIDEWATER_CHROMEDRIVER").ok().filter(|value| !value.is_empty());
+    named.unwrap_or_else(|| "chromedriver".to_owned())
+}
+
 fn binary(name: &str, what: &str) -> Result<PathBuf> {
     let path = PathBuf::from(variable(name, what)?);
     ensure!(path.is_file(), "{name}={} is no file; it should be {what}", path.display());

@@ -130,14 +130,15 @@ mod tests {
 
     #[test]
     fn dropping_a_group_ends_grandchildren() {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "sleep 71 & echo $!; wait"]).stdout(Stdio::piped());
-        let mut group = Group::spawn(&mut shell).unwrap();
+        let helper = process::tests::Helper::named("helper");
+        let mut parent = Command::new(helper.program());
+        parent.args(["parent", "71"]).stdout(Stdio::piped());
+        let mut group = Group::spawn(&mut parent).unwrap();
         let mut line = String::new();
         BufReader::new(group.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let grandchild: u32 = line.trim().parse().unwrap();
         let limit = Instant::now() + Duration::from_secs(10);
-        // The shell prints the pid before the grandchild has become `sleep`.
+        // Its id is told before its command line may stand in /proc.
         while !process::is_ours(grandchild, "sleep 71") {
             assert!(Instant::now() < limit, "the grandchild never started");
             thread::sleep(Duration::from_millis(5));

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! cargo xtask demo          # the gateway with a live feed, on a bare machine
-//! cargo xtask test          # every test, against real brokers and a real browser
+//! cargo xtask doctor        # what the tests need, where it is, how to get it
+//! cargo xtask test          # every test that can run here, against real brokers and a real browser
 //! cargo xtask services up   # the brokers alone
 //! ```
 //!
@@ -11,12 +12,16 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod apt;
+mod bare;
 mod demo;
+mod docker;
 mod examples;
 mod group;
+mod lint;
 mod needs;
 mod net;
 mod process;
+mod selection;
 mod services;
 mod test;
 mod tidy;
@@ -40,12 +45,25 @@ enum Task {
     Demo(demo::Args),
     /// The examples: list them, run one, check them all.
     Examples(examples::Args),
-    /// Every test, against real brokers and a real browser.
+    /// What the tests need, where it is, and how to get what is missing.
+    Doctor(needs::Args),
+    /// Every test that can run here, against real brokers and a real browser.
     Test(test::Args),
     /// Real brokers on loopback: nats-server with JetStream and Apache Kafka.
     Services(services::Args),
     /// The workspace's policy: who may depend on whom, what features leave out, short files.
     Tidy,
+    /// Clippy and rustdoc, with every feature that is built here and with none; warnings are errors.
+    Lint,
+    /// Tries `demo` and `test` where there is Rust and its linker, and nothing else.
+    Bare,
+    /// A test program without some of its tests: cargo starts it, for `test`.
+    #[command(hide = true)]
+    RunTest {
+        /// The program, and what it is given.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -53,7 +71,11 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::run(&args),
         Task::Examples(args) => examples::run(args),
         Task::Test(args) => test::run(&args),
+        Task::Doctor(args) => needs::doctor(&args),
         Task::Tidy => tidy::run(),
+        Task::Lint => lint::run(),
+        Task::Bare => bare::run(),
+        Task::RunTest { command } => test::runner::run(&command),
         Task::Services(args) => services::run(args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

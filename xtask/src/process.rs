@@ -159,24 +159,61 @@ fn signal(pid: u32, _hard: bool) -> Result<()> {
 }
 
 #[cfg(all(test, unix))]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// `examples/helper.rs`, in a folder of its own and under any name; dropping it removes the folder.
+    pub(crate) struct Helper {
+        program: PathBuf,
+    }
+
+    impl Helper {
+        pub(crate) fn named(name: &str) -> Self {
+            static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+            let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let folder = env::temp_dir().join(format!("xtask-helper-{}-{count}", std::process::id()));
+            fs::create_dir_all(&folder).unwrap();
+            // `target/debug/deps/xtask-…` beside `target/debug/examples/helper`.
+            let tests = env::current_exe().unwrap();
+            let built = tests.parent().unwrap().parent().unwrap().join("examples/helper");
+            let program = folder.join(name);
+            // A link, no copy: one that is written while another thread forks cannot be started.
+            std::os::unix::fs::symlink(&built, &program).unwrap();
+            assert!(program.is_file(), "{} is not built: cargo test -p xtask does it", built.display());
+            Self { program }
+        }
+
+        pub(crate) fn program(&self) -> PathBuf {
+            self.program.clone()
+        }
+
+        pub(crate) fn folder(&self) -> &Path {
+            self.program.parent().unwrap()
+        }
+    }
+
+    impl Drop for Helper {
+        fn drop(&mut self) {
+            fs::remove_dir_all(self.folder()).unwrap();
+        }
+    }
 
     #[test]
     fn stops_its_own_and_leaves_others() {
-        let log = env::temp_dir().join(format!("xtask-process-{}", std::process::id()));
-        let pid = spawn_detached(Command::new("sleep").arg("61"), &log).unwrap();
+        let helper = Helper::named("helper");
+        let mut command = Command::new(helper.program());
+        let pid = spawn_detached(command.args(["sleep", "61"]), &helper.folder().join("log")).unwrap();
         let patience = Duration::from_secs(5);
         assert!(!stop(pid, "sleep 62", patience).unwrap(), "another command line is not ours");
         assert!(is_ours(pid, "sleep 61"));
         assert!(stop(pid, "sleep 61", patience).unwrap());
         assert!(!is_ours(pid, "sleep 61"));
-        fs::remove_file(log).unwrap();
     }
 
     #[test]
     fn finds_programs_on_the_path() {
-        assert!(find("sh").is_some());
+        // Nothing is built without it.
+        assert!(find("cc").or_else(|| find("rustc")).is_some());
         assert!(find("no-such-program-as-this").is_none());
     }
 }

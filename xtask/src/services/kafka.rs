@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     apt,
-    needs::{Need, State as Found, install_command},
+    needs::{Need, State as Found, System},
     net, process, workspace,
 };
 
@@ -195,28 +195,40 @@ log.cleaner.dedupe.buffer.size=8388608
 }
 
 /// What there is to tell about it and about Java before it is started.
-pub(super) fn needs(cache: &Path) -> [Need; 2] {
+pub(super) fn needs(cache: &Path, obtains: bool) -> [Need; 2] {
     let java = match find_java() {
         Ok(Some(java)) => Found::Found(java.display().to_string()),
-        Ok(None) if apt::usable() => Found::Obtainable("Debian's package default-jdk-headless".into()),
-        Ok(None) => {
-            Found::Missing(format!("Kafka runs in it; install: {}", install_command("default-jdk-headless")))
-        }
-        Err(error) => Found::Missing(format!("{error:#}")),
+        Ok(None) if obtains => Found::Obtainable(format!("Debian's package {}", JAVA[0])),
+        Ok(None) => Found::missing("no Java 17", JAVA),
+        Err(error) => Found::unusable(format!("{error:#}")),
     };
     let kafka = match locate(cache) {
         Ok(Some(folder)) => Found::Found(folder.display().to_string()),
         Ok(None) if process::find("mvn").is_some() => Found::Obtainable("Maven Central (43 MB)".into()),
-        Ok(None) if apt::usable() => {
-            Found::Obtainable("Debian's package maven, then Maven Central (43 MB)".into())
-        }
-        Ok(None) => Found::Missing(format!(
-            "name the folder of a distribution by TIDEWATER_KAFKA, or install what downloads it: {}",
-            install_command("maven")
-        )),
-        Err(error) => Found::Missing(format!("{error:#}")),
+        Ok(None) if obtains => Found::Obtainable("Debian's package maven, then Maven Central (43 MB)".into()),
+        Ok(None) => Found::missing_as(
+            "no Kafka",
+            "and no Maven to download it; a distribution's folder can be named by TIDEWATER_KAFKA".into(),
+            MAVEN,
+        ),
+        Err(error) => Found::unusable(format!("{error:#}")),
     };
-    [Need { name: "Java 17", state: java }, Need { name: "Kafka", state: kafka }]
+    [Need::broker("Java 17", java), Need::broker("Kafka", kafka)]
+}
+
+const JAVA: &[&str] = &["default-jdk-headless"];
+const MAVEN: &[&str] = &["maven"];
+
+/// Packages that bring what is not here.
+pub(super) fn lacking_packages(cache: &Path) -> Vec<&'static str> {
+    let mut packages = Vec::new();
+    if matches!(find_java(), Ok(None)) {
+        packages.extend(JAVA);
+    }
+    if matches!(locate(cache), Ok(None)) && process::find("mvn").is_none() {
+        packages.extend(MAVEN);
+    }
+    packages
 }
 
 /// Java 17 or newer; installed where that is possible.
@@ -225,7 +237,7 @@ fn java() -> Result<PathBuf> {
         return Ok(java);
     }
     if !apt::usable() {
-        bail!("no Java found; install Java 17 or newer: {}", install_command("default-jdk-headless"));
+        bail!("no Java found; install Java 17 or newer: {}", System::here().install(JAVA));
     }
     apt::install(&["default-jdk-headless", "maven"])?;
     find_java()?.context("Debian's default-jdk-headless brought no java")

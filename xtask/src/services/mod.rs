@@ -53,7 +53,7 @@ Where the brokers come from:
                     kafka-server-start.sh on PATH belongs to; else downloaded by Maven
 
 Data, logs and downloads are under target/services; downloads (cache/) survive `down`.
-With docker: `docker compose up` and the variables that compose.yaml names.")]
+With docker: `docker compose up` and the variables that compose.yaml names, or `cargo xtask test --docker`.")]
 pub(crate) struct Args {
     /// Data, logs and state are in this folder instead of target/services.
     #[arg(long)]
@@ -101,7 +101,7 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    const ALL: [Self; 2] = [Self::Kafka, Self::Nats];
+    pub(crate) const ALL: [Self; 2] = [Self::Kafka, Self::Nats];
 
     fn folder(self) -> &'static str {
         match self {
@@ -187,6 +187,8 @@ pub(crate) struct Up {
     pub(crate) state: State,
     /// Names of those that were not running before.
     pub(crate) started: Vec<Name>,
+    /// Those that do not start, and why.
+    pub(crate) failures: Vec<(Name, anyhow::Error)>,
 }
 
 /// Makes the named brokers run and answer, in the shared place; those that do already are left as they are.
@@ -194,8 +196,27 @@ pub(crate) fn up(names: &[Name]) -> Result<Up> {
     up_in(&Place::shared(), names, &kafka::Extra::default())
 }
 
+/// The same, but one that does not start leaves the other as it is, and is told.
+pub(crate) fn up_each(names: &[Name]) -> Result<Up> {
+    let place = Place::shared();
+    let _lock = place.lock()?;
+    start_each(&place, names, &kafka::Extra::default())
+}
+
 fn up_in(place: &Place, names: &[Name], extra: &kafka::Extra) -> Result<Up> {
     let _lock = place.lock()?;
+    let mut up = start_each(place, names, extra)?;
+    match up.failures.pop() {
+        // One without the other is of no use, and its starter would not know that it runs.
+        Some((_, error)) => {
+            stop_locked(place, &up.started)?;
+            Err(error)
+        }
+        None => Ok(up),
+    }
+}
+
+fn start_each(place: &Place, names: &[Name], extra: &kafka::Extra) -> Result<Up> {
     let mut state = State::load(&place.dir)?;
     // One that was there before keeps its own.
     ensure!(
@@ -216,13 +237,13 @@ fn up_in(place: &Place, names: &[Name], extra: &kafka::Extra) -> Result<Up> {
     });
 
     let mut started = Vec::new();
-    let mut failure = None;
+    let mut failures = Vec::new();
     match nats {
         Some(Ok(service)) => {
             state.nats = Some(service);
             started.push(Name::Nats);
         }
-        Some(Err(error)) => failure = Some(error.context("nats-server")),
+        Some(Err(error)) => failures.push((Name::Nats, error.context("nats-server"))),
         None => {}
     }
     match kafka {
@@ -230,18 +251,11 @@ fn up_in(place: &Place, names: &[Name], extra: &kafka::Extra) -> Result<Up> {
             state.kafka = Some(service);
             started.push(Name::Kafka);
         }
-        Some(Err(error)) => failure = Some(error.context("Kafka")),
+        Some(Err(error)) => failures.push((Name::Kafka, error.context("Kafka"))),
         None => {}
     }
     state.save(&place.dir)?;
-    match failure {
-        // One without the other is of no use, and its starter would not know that it runs.
-        Some(error) => {
-            stop_locked(place, &started)?;
-            Err(error)
-        }
-        None => Ok(Up { state, started }),
-    }
+    Ok(Up { state, started, failures })
 }
 
 /// Stops brokers in the shared place, if they run, and deletes their data.
@@ -315,12 +329,24 @@ fn status(place: &Place) -> Result<()> {
     Ok(())
 }
 
-/// What the brokers need and where it is.
-pub(crate) fn needs() -> Vec<Need> {
+/// What the brokers need and where it is. `obtains`: packages can be installed without asking anybody.
+pub(crate) fn needs(obtains: bool) -> Vec<Need> {
     let cache = Place::shared().cache;
-    let mut needs = vec![nats::need(&cache)];
-    needs.extend(kafka::needs(&cache));
+    let mut needs = Vec::from(nats::needs(&cache, obtains));
+    needs.extend(kafka::needs(&cache, obtains));
     needs
+}
+
+/// Packages that bring what the brokers need and is not here.
+pub(crate) fn lacking_packages() -> Vec<&'static str> {
+    kafka::lacking_packages(&Place::shared().cache)
+}
+
+/// The nats-server that tests start themselves: found, or made.
+pub(crate) fn nats_server() -> Result<PathBuf> {
+    let place = Place::shared();
+    let _lock = place.lock()?;
+    nats::provide(&place.cache)
 }
 
 /// The environment that tests and examples read.

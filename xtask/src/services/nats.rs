@@ -76,18 +76,43 @@ fn configuration(port: u16, data: &Path) -> String {
     )
 }
 
-/// What there is to tell about it before it is started.
-pub(super) fn need(cache: &Path) -> Need {
-    let state = match locate(cache) {
-        Err(error) => Found::Missing(format!("{error:#}")),
-        Ok(Some(binary)) => Found::Found(binary.display().to_string()),
-        Ok(None) if process::find("go").is_some() => {
-            Found::Obtainable(format!("go install {MODULE}@{VERSION}"))
-        }
-        Ok(None) if apt::usable() => Found::Obtainable("Debian's package nats-server".into()),
-        Ok(None) => Found::Missing(MISSING.into()),
+/// What there is to tell about it, and about Go, before it is started.
+pub(super) fn needs(cache: &Path, obtains: bool) -> [Need; 2] {
+    let go = go();
+    let here = locate(cache);
+    let go_row = match &go {
+        Ok(Some(go)) => Found::Found(go.display().to_string()),
+        _ if matches!(here, Ok(Some(_))) => Found::Unneeded("not needed: it would build nats-server".into()),
+        Ok(None) => Found::missing("no Go", GO),
+        Err(error) => Found::unusable(format!("{error:#}")),
     };
-    Need { name: "nats-server", state }
+    let state = match here {
+        Err(error) => Found::unusable(format!("{error:#}")),
+        Ok(Some(binary)) => Found::Found(binary.display().to_string()),
+        Ok(None) if matches!(go, Ok(Some(_))) => Found::Obtainable(format!("go install {MODULE}@{VERSION}")),
+        Ok(None) if obtains => Found::Obtainable("Debian's package nats-server".into()),
+        Ok(None) => {
+            Found::missing("no nats-server, and no Go 1.21 to build it (or name one by TIDEWATER_NATS)", GO)
+        }
+    };
+    [Need::broker("Go", go_row), Need::broker("nats-server", state)]
+}
+
+const GO: &[&str] = &["golang-go"];
+
+/// Go, if it is new enough to fetch the version that a module asks for (1.21); an error if it is older.
+fn go() -> Result<Option<PathBuf>> {
+    let Some(go) = process::find("go") else { return Ok(None) };
+    let text = process::output(Command::new(&go).args(["env", "GOVERSION"]))?;
+    match minor(&text) {
+        Some(21..) => Ok(Some(go)),
+        _ => bail!("{} is {}: nats-server takes Go 1.21 or newer", go.display(), text.trim()),
+    }
+}
+
+/// The second number of `go1.25.3`.
+fn minor(text: &str) -> Option<u32> {
+    text.trim().strip_prefix("go1.")?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 const MISSING: &str = "no nats-server found: install it or Go (which builds it, with no more than Go itself), \
@@ -107,12 +132,12 @@ fn locate(cache: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// Finds a nats-server, or makes one.
-fn provide(cache: &Path) -> Result<PathBuf> {
+pub(super) fn provide(cache: &Path) -> Result<PathBuf> {
     let _lock = state::lock(&cache.join("nats.lock"))?;
     if let Some(binary) = locate(cache)? {
         return Ok(binary);
     }
-    if process::find("go").is_some() {
+    if go().is_ok_and(|go| go.is_some()) {
         return build(cache, &cache.join("bin").join("nats-server"));
     }
     if apt::usable() {
@@ -142,4 +167,17 @@ fn build(cache: &Path, binary: &Path) -> Result<PathBuf> {
         bail!("`go install` brought no {}", binary.display());
     }
     Ok(binary.to_path_buf())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_gos_version() {
+        assert_eq!(minor("go1.25.3\n"), Some(25));
+        assert_eq!(minor("go1.21rc2\n"), Some(21));
+        assert_eq!(minor("go1.19.8\n"), Some(19));
+        assert_eq!(minor("devel +abc"), None);
+    }
 }

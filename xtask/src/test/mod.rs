@@ -1,29 +1,33 @@
-//! `cargo xtask test`: every test of the workspace, against real brokers and a real browser.
+//! `cargo xtask test`: every test of the workspace that can run here, against real brokers and a real browser.
 //!
-//! In two passes over the same programs: first what needs nothing (with the doc tests), then what is marked
+//! First the table of what is needed ([`needs`]); what is missing takes its part of the tests along, and the summary
+//! says so. Then two passes over the same programs: first what needs nothing (with the doc tests), then what is marked
 //! `#[ignore = "needs Kafka: …"]`. The first pass prints those marks, so the summary can tell how many tests ran against
-//! which broker instead of claiming it. At the end everything that was written is searched for the tests' secrets: one
-//! that is found is a failure.
+//! which broker instead of claiming it, and the second can leave out what has no broker. At the end everything that was
+//! written is searched for the tests' secrets: one that is found is a failure.
 
+mod brokers;
 mod report;
+pub(crate) mod runner;
 mod secrets;
 
 use std::{
-    env::consts::EXE_EXTENSION,
+    env::{self, consts::EXE_EXTENSION},
+    fs,
     io::{BufRead, BufReader, Write, pipe},
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     time::Instant,
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args as ClapArgs;
 
-use self::{report::Report, secrets::Secrets};
+use self::{brokers::Brokers, report::Report, secrets::Secrets};
 use crate::{
     group::{self, Group},
-    needs,
-    services::{self, Name},
+    needs::{self, Plan, Required},
+    selection::Selection,
     workspace,
 };
 
@@ -36,13 +40,23 @@ Examples:
   cargo xtask test -- resume                 tests whose names hold `resume`
   cargo xtask test -- --nocapture resume     what follows `--` goes to the test programs
 
+  cargo xtask test --require all             exit code 3 if anything that is needed is missing (CI=true does it too)
+  cargo xtask test --docker                  the brokers from compose.yaml
+
 Brokers that run already stay: those of `cargo xtask services up`, or those that TIDEWATER_TEST_KAFKA
 (127.0.0.1:9092) and TIDEWATER_TEST_NATS (nats://127.0.0.1:4222) name. What this run starts, it stops.
-`cargo test` alone runs what needs no broker.")]
+What cannot run for want of a broker, a compiler or a browser is named in the summary, behind PARTIAL; the exit code
+is then 0 all the same. `cargo xtask doctor` tells it before. `cargo test` alone runs what needs no broker.")]
 pub(crate) struct Args {
     /// Tests this package only (repeatable).
     #[arg(short, long = "package", value_name = "NAME")]
     package: Vec<String>,
+    /// What must run: all, or a list of kafka, nats and browser. If it cannot, nothing runs and the exit code is 3.
+    #[arg(long, value_name = "PARTS")]
+    require: Option<Required>,
+    /// Takes the brokers from docker (compose.yaml) instead of starting them here.
+    #[arg(long)]
+    docker: bool,
     /// Goes to the test programs: filters and flags of libtest.
     #[arg(last = true, value_name = "FILTER")]
     filters: Vec<String>,
@@ -51,25 +65,36 @@ pub(crate) struct Args {
 /// Runs `cargo xtask test`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let start = Instant::now();
-    let needs = needs::probe();
-    eprintln!("The tests need:");
-    for need in &needs {
-        eprintln!("{need}");
-    }
-    if let Some(missing) = needs.iter().find(|need| need.is_missing()) {
-        bail!("{} is missing (see the table above)", missing.name);
+    let required = args.require.unwrap_or_else(required_by_ci);
+    let context = needs::Context::new(args.docker);
+    let mut plan = look(&context);
+    if let Some(code) = lacks(&plan, required) {
+        return Ok(code);
     }
     group::catch_interrupts()?;
-    needs::obtain_packages()?;
+    if let Err(error) = needs::obtain_packages() {
+        group::check_interrupted()?;
+        eprintln!("error: {error:#}\nWithout them:");
+    }
+    plan = Plan::new(&needs::probe(&context.obtained()));
+    if let Some(code) = lacks(&plan, required) {
+        return Ok(code);
+    }
 
     eprintln!("\nBuilding the workspace and its tests");
-    let binary = build(args)?;
-    let brokers = Brokers::provide()?;
+    let selection = Selection::new(plan.builds_kafka, plan.builds_nats)?;
+    let binary = build(args, &selection)?;
+    let brokers = Brokers::provide(args, &mut plan)?;
+    if let Some(code) = lacks(&plan, required) {
+        return Ok(code);
+    }
 
     let mut report = Report::default();
+    let run = Run { args, selection: &selection, brokers: &brokers, binary: &binary };
     let mut secrets = Secrets::new()?;
-    pass(args, &brokers, &binary, Pass::Plain, &mut report, &mut secrets)?;
-    pass(args, &brokers, &binary, Pass::Ignored, &mut report, &mut secrets)?;
+    run.pass(Pass::Plain, &mut report, &mut secrets)?;
+    let skips = report.skips(|part| plan.runs(part));
+    run.pass(Pass::Ignored(&skips), &mut report, &mut secrets)?;
     secrets.shown()?.into_iter().for_each(|shown| report.fail(shown));
     drop(secrets);
     let described = brokers.described.clone();
@@ -81,126 +106,134 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     println!("Browser: {}", needs::browser_versions());
     println!("Time: {} s", start.elapsed().as_secs());
+    if let Some(partial) = plan.partial() {
+        println!("PARTIAL. Not run: {partial}");
+    }
     println!("{}", report.verdict());
     Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Prints the table, and says what will run.
+fn look(context: &needs::Context) -> Plan {
+    let needs = needs::probe(context);
+    eprintln!("The tests need:");
+    for need in &needs {
+        eprintln!("{need}");
+    }
+    let plan = Plan::new(&needs);
+    eprintln!("\n{}", needs::advice(&needs, &plan));
+    plan
+}
+
+/// In CI a test that silently does not run is no test.
+fn required_by_ci() -> Required {
+    if env::var("CI").is_ok_and(|value| value == "true") { Required::ALL } else { Required::default() }
+}
+
+fn lacks(plan: &Plan, required: Required) -> Option<ExitCode> {
+    let unmet = plan.unmet(required)?;
+    eprintln!("error: required and not here: {unmet}");
+    Some(ExitCode::from(needs::LACKS))
+}
+
 /// Builds tests and binaries in one go (so that no crate is built with two sets of features) and puts the gateway's
 /// binary aside, where no later build replaces it while tests run it.
-fn build(args: &Args) -> Result<PathBuf> {
+fn build(args: &Args, selection: &Selection) -> Result<PathBuf> {
     let mut command = workspace::cargo();
-    command.args(["build", "--all-features", "--bins", "--tests", "--examples"]);
-    select(&mut command, &args.package);
-    if !args.package.is_empty() {
-        command.args(["--package", "tidewater-gateway"]);
+    command.args(["build", "--bins", "--tests", "--examples"]);
+    let mut packages = args.package.clone();
+    if !packages.is_empty() && !packages.iter().any(|name| name == GATEWAY) {
+        packages.push(GATEWAY.to_owned());
     }
+    selection.select(&mut command, &packages)?;
     let status = Group::spawn(command.stdin(Stdio::null()))?.wait()?;
     ensure!(status.success(), "the workspace does not build");
     workspace::aside("tidewater", "test")
 }
 
-/// The named packages, or all.
-fn select(command: &mut Command, packages: &[String]) {
-    if packages.is_empty() {
-        command.arg("--workspace");
-    }
-    for name in packages {
-        command.args(["--package", name]);
-    }
-}
+const GATEWAY: &str = "tidewater-gateway";
 
 /// Which tests a pass runs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pass {
+#[derive(Clone, Copy)]
+enum Pass<'a> {
     /// Those that need nothing, and the doc tests.
     Plain,
-    /// Those marked as ignored, because they need a broker or a browser.
-    Ignored,
+    /// Those marked as ignored, because they need a broker or a browser; without those that have none here.
+    Ignored(&'a runner::Skips),
 }
 
-/// Runs cargo over all test programs; what they write goes through to stdout, and into the report.
-fn pass(
-    args: &Args,
-    brokers: &Brokers,
-    binary: &Path,
-    pass: Pass,
-    report: &mut Report,
-    secrets: &mut Secrets,
-) -> Result<()> {
-    let mut command = workspace::cargo();
-    command.args(["test", "--all-features", "--no-fail-fast"]);
-    select(&mut command, &args.package);
-    if pass == Pass::Ignored {
-        command.args(["--tests", "--", "--ignored"]);
-        println!("\nNow those that need brokers and a browser");
-    } else {
-        command.arg("--");
+/// What both passes run with.
+struct Run<'a> {
+    args: &'a Args,
+    selection: &'a Selection,
+    brokers: &'a Brokers,
+    binary: &'a Path,
+}
+
+impl Run<'_> {
+    /// Runs cargo over all test programs; what they write goes through to stdout, and into the report.
+    fn pass(&self, pass: Pass<'_>, report: &mut Report, secrets: &mut Secrets) -> Result<()> {
+        let mut command = self.command(pass)?;
+        command.envs(secrets.exports());
+        // One pipe for both, so that cargo's headings (stderr) stand before the tests that they head (stdout).
+        let (reader, writer) = pipe()?;
+        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+        let group = Group::spawn(&mut command)?;
+        // The command holds the pipe's writing end: as long as it lives there is no end of file.
+        drop(command);
+        report.begin_pass(matches!(pass, Pass::Ignored(_)));
+        let mut out = std::io::stdout().lock();
+        let mut line = Vec::new();
+        let mut reader = BufReader::new(reader);
+        while reader.read_until(b'\n', &mut line)? > 0 {
+            out.write_all(&line)?;
+            secrets.printed(&line)?;
+            report.line(String::from_utf8_lossy(&line).trim_end());
+            line.clear();
+        }
+        out.flush()?;
+        let status = group.wait()?;
+        report.end_pass(status.success());
+        Ok(())
     }
-    command.args(&args.filters).envs(brokers.exports.iter().cloned()).env("TIDEWATER_BIN", binary);
-    command.envs(secrets.exports());
-    // For tests that break a broker: `$TIDEWATER_XTASK services --dir DIR up|kill|down kafka|nats`.
-    command.env(
-        "TIDEWATER_XTASK",
-        workspace::target().join("debug").join("xtask").with_extension(EXE_EXTENSION),
-    );
 
-    // One pipe for both, so that cargo's headings (stderr) stand before the tests that they head (stdout).
-    let (reader, writer) = pipe()?;
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-    let group = Group::spawn(&mut command)?;
-    // The command holds the pipe's writing end: as long as it lives there is no end of file.
-    drop(command);
-    report.begin_pass(pass == Pass::Ignored);
-    let mut out = std::io::stdout().lock();
-    let mut line = Vec::new();
-    let mut reader = BufReader::new(reader);
-    while reader.read_until(b'\n', &mut line)? > 0 {
-        out.write_all(&line)?;
-        secrets.printed(&line)?;
-        report.line(String::from_utf8_lossy(&line).trim_end());
-        line.clear();
-    }
-    out.flush()?;
-    let status = group.wait()?;
-    report.end_pass(status.success());
-    Ok(())
-}
-
-/// The brokers that the tests use; dropping it stops those that this run started.
-struct Brokers {
-    exports: Vec<(&'static str, String)>,
-    /// A line for each, with its version.
-    described: Vec<String>,
-    started: Vec<Name>,
-}
-
-impl Brokers {
-    fn provide() -> Result<Self> {
-        let named = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let (kafka, nats) = (named("TIDEWATER_TEST_KAFKA"), named("TIDEWATER_TEST_NATS"));
-        let mut missing = Vec::new();
-        missing.extend(kafka.is_none().then_some(Name::Kafka));
-        missing.extend(nats.is_none().then_some(Name::Nats));
-        let up = services::up(&missing)?;
-        let mut brokers = Self { exports: Vec::new(), described: Vec::new(), started: up.started };
-        group::check_interrupted()?;
-        // Addresses that were named win over those of services that happen to run.
-        brokers.exports = services::exports(&up.state);
-        for (name, value) in [("TIDEWATER_TEST_KAFKA", kafka), ("TIDEWATER_TEST_NATS", nats)] {
-            if let Some(value) = value {
-                brokers.exports.retain(|(known, _)| *known != name);
-                brokers.exports.push((name, value));
+    fn command(&self, pass: Pass<'_>) -> Result<Command> {
+        let xtask = workspace::target().join("debug").join("xtask").with_extension(EXE_EXTENSION);
+        let mut command = workspace::cargo();
+        command.args(["test", "--no-fail-fast"]);
+        self.selection.select(&mut command, &self.args.package)?;
+        match pass {
+            Pass::Plain => {
+                command.arg("--");
+            }
+            Pass::Ignored(skips) => {
+                println!("\nNow those that need brokers and a browser");
+                if !skips.is_empty() {
+                    let file = workspace::target().join("xtask").join("test").join("skips.json");
+                    fs::write(&file, serde_json::to_vec_pretty(skips)?)
+                        .with_context(|| format!("cannot write {}", file.display()))?;
+                    let runner = serde_json::to_string(
+                        &[xtask.as_os_str(), "run-test".as_ref()].map(|word| word.to_string_lossy()),
+                    )?;
+                    command.args(["--config", &format!("target.\"cfg(all())\".runner={runner}")]);
+                    command.env(runner::FILE, file);
+                }
+                command.args(["--tests", "--", "--ignored"]);
             }
         }
-        brokers.described = services::described(&up.state, &brokers.exports);
-        Ok(brokers)
-    }
-}
-
-impl Drop for Brokers {
-    fn drop(&mut self) {
-        if let Err(error) = services::stop(&self.started) {
-            eprintln!("error: {error:#}");
+        command
+            .args(&self.args.filters)
+            .envs(self.brokers.exports.iter().cloned())
+            .env("TIDEWATER_BIN", self.binary);
+        for (name, program) in
+            [("TIDEWATER_BROWSER", needs::browser()), ("TIDEWATER_CHROMEDRIVER", needs::driver())]
+        {
+            if let Some(program) = program {
+                command.env(name, program);
+            }
         }
+        // For tests that break a broker: `$TIDEWATER_XTASK services --dir DIR up|kill|down kafka|nats`.
+        command.env("TIDEWATER_XTASK", xtask);
+        Ok(command)
     }
 }

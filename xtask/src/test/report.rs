@@ -5,6 +5,9 @@ use std::{
     fmt,
 };
 
+use super::runner::Skips;
+use crate::needs::Part;
+
 /// All passes of a run.
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -70,6 +73,21 @@ impl Report {
     pub(super) fn fail(&mut self, what: String) {
         self.failed += 1;
         self.failures.push(what);
+    }
+
+    /// Tests that the next pass leaves out, because a part of what they are marked with does not run. Counts them.
+    pub(super) fn skips(&mut self, runs: impl Fn(Part) -> bool) -> Skips {
+        let mut skips = Skips::new();
+        for ((program, name), mark) in &self.marks {
+            if Part::of_mark(mark).into_iter().all(&runs) {
+                continue;
+            }
+            // `unittests src/lib.rs (target/debug/deps/a-1)`
+            let file = program.trim_end_matches(')').rsplit(['(', '/', '\\']).next().unwrap_or_default();
+            skips.entry(file.to_owned()).or_default().insert(name.clone());
+            self.skipped += 1;
+        }
+        skips
     }
 
     fn outcome(&mut self, name: &str, outcome: &str) {
@@ -177,6 +195,19 @@ test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out; fini
         read(&mut report, true, true, IGNORED);
         assert_eq!(report.verdict(), "4 passed, 0 failed, 1 skipped");
         assert_eq!(report.to_string(), "Passed on real ones: 1 with Kafka, 1 with NATS, 1 with a browser");
+    }
+
+    #[test]
+    fn tests_without_their_broker_are_skipped() {
+        let mut report = Report::default();
+        read(&mut report, false, true, PLAIN);
+        let skips = report.skips(|part| part != Part::Browser);
+        assert_eq!(skips.len(), 1);
+        assert_eq!(Vec::from_iter(&skips["a-1"]), ["page"]);
+        let rest = IGNORED.replace("test page ... ok\n", "").replace("ok. 2 passed", "ok. 1 passed");
+        read(&mut report, true, true, &rest);
+        assert_eq!(report.verdict(), "3 passed, 0 failed, 2 skipped");
+        assert_eq!(report.to_string(), "Passed on real ones: 1 with Kafka");
     }
 
     #[test]
