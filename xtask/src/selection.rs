@@ -81,7 +81,8 @@ impl Selection {
         Ok(())
     }
 
-    fn args(&self, packages: &[String]) -> Result<Vec<String>> {
+    /// The arguments of [`select`](Self::select).
+    pub(crate) fn args(&self, packages: &[String]) -> Result<Vec<String>> {
         let mut args = Vec::new();
         if packages.is_empty() {
             args.push("--workspace".to_owned());

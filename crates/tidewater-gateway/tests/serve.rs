@@ -4,6 +4,7 @@
 
 mod support;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::{
     client::{Answer, request},
@@ -122,7 +123,7 @@ fn channels_have_their_own_logs() {
 #[test]
 fn a_signal_drains_and_ends_it() {
     for server in servers() {
-        for signal in ["TERM", "INT"] {
+        for signal in [Signal::TERM, Signal::INT] {
             let gateway = Gateway::start(&["--server", server]);
             let mut streams: Vec<Answer> =
                 (0..5).map(|_| Answer::open(&gateway.address, "GET /channels/demo", &[], b"")).collect();
@@ -136,7 +137,7 @@ fn a_signal_drains_and_ends_it() {
                 assert!(retry >= 500 && last.ends_with("\n\n"), "{server}: {last:?}");
             }
             let (code, stderr) = gateway.end();
-            assert_eq!(code, Some(0), "{server}: {signal}: {stderr}");
+            assert_eq!(code, Some(0), "{server}: {signal:?}: {stderr}");
         }
     }
 }
@@ -152,7 +153,7 @@ fn while_it_drains_it_is_not_ready_and_sends_clients_away() {
         let (answer, text) = request(&gateway.address, "POST /channels/demo", &[], &vec![b'x'; 8 << 20]);
         assert_eq!(answer.status, 202, "{text}");
         stuck.begun();
-        gateway.signal("TERM");
+        gateway.signal(Signal::TERM);
         let until = std::time::Instant::now() + PATIENCE;
         loop {
             let (ready, text) = request(&gateway.address, "GET /health/ready", &[], b"");

@@ -11,6 +11,7 @@ use std::{
     thread,
 };
 
+use rustix::process::Signal;
 use serde_json::Value;
 use support::{Lines, client::request, gateway::Gateway, run, tidewater};
 
@@ -131,7 +132,7 @@ fn a_server_that_is_restarted_is_found_again() {
     assert_eq!(tail.next()["type"], "tidewater.cursor");
     request(&port, "POST /channels/demo", &[], b"before");
     assert_eq!(tail.next()["data"], "before");
-    first.signal("KILL");
+    first.signal(Signal::KILL);
     drop(first.end());
     let second = Gateway::start(&["--listen", &port]);
     let mut next = tail.next();

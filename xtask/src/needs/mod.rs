@@ -205,7 +205,10 @@ pub(crate) fn probe(context: &Context) -> Vec<Need> {
 }
 
 /// Installs the packages that the table promised to get.
-pub(crate) fn obtain_packages() -> Result<()> {
+pub(crate) fn obtain_packages(context: &Context) -> Result<()> {
+    if !context.obtains {
+        return Ok(());
+    }
     let mut packages = tools::lacking();
     packages.extend(build::lacking());
     packages.extend(services::lacking_packages());

@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return Ok(code);
     }
     group::catch_interrupts()?;
-    if let Err(error) = needs::obtain_packages() {
+    if let Err(error) = needs::obtain_packages(&context) {
         group::check_interrupted()?;
         eprintln!("error: {error:#}\nWithout them:");
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::table::{BROKERS, FRAMEWORKS};
-use crate::{process, workspace};
+use crate::{process, selection::Selection, workspace};
 
 /// A feature of the facade and the crates that it alone brings.
 const FEATURES: &[(&str, &[&str])] = &[
@@ -72,6 +72,31 @@ pub(super) fn check_no_c() -> Result<Vec<String>> {
         .concat())
 }
 
+/// Without make or a C compiler `cargo xtask test` builds the rest: nothing in it brings librdkafka, or any C. So xtask,
+/// the testkit and the end-to-end tests have the brokers' clients by feature only.
+pub(super) fn check_left_out() -> Result<Vec<String>> {
+    const OF_LIBRDKAFKA: [&str; 5] = ["rdkafka", "rdkafka-sys", "openssl-sys", "zstd-sys", "tidewater-kafka"];
+    let mut findings = Vec::new();
+    for (nats, shown) in [(true, "the workspace without kafka"), (false, "the workspace without C")] {
+        let mut command = workspace::cargo();
+        command.args(["tree", "--quiet", "--prefix", "none", "--edges", "normal,build,dev"]);
+        Selection::new(false, nats)?.select(&mut command, &[])?;
+        let tree = names(&process::output(&mut command)?);
+        for name in ["xtask", "tidewater-testkit", "tidewater-tests", "tidewater-gateway"] {
+            if !tree.contains(name) {
+                findings.push(format!(
+                    "{shown} lacks {name}: it needs a broker's client even without its features"
+                ));
+            }
+        }
+        findings.extend(holds(shown, &tree, &OF_LIBRDKAFKA));
+        if !nats {
+            findings.extend(c_builders(shown, &tree));
+        }
+    }
+    Ok(findings)
+}
+
 fn exclusions(package: &str, features: &[&str], tree: &Tree) -> Vec<String> {
     let shown = format!("{package} --no-default-features --features '{}'", features.join(","));
     let mut findings = Vec::new();
@@ -106,8 +131,12 @@ fn tree(package: &str, features: Option<&[&str]>, edges: &str) -> Result<Tree> {
     if let Some(features) = features {
         command.args(["--no-default-features", "--features", &features.join(",")]);
     }
-    let text = process::output(&mut command)?;
-    Ok(text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
+    Ok(names(&process::output(&mut command)?))
+}
+
+/// The first word of each line.
+fn names(text: &str) -> Tree {
+    text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
