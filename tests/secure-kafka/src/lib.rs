@@ -13,7 +13,7 @@
 //! ```
 //!
 //! One runs for each test program that wants one, started by `cargo xtask services` (named by `TIDEWATER_XTASK`), and
-//! ends with it, however that ends. Everything that is a secret is known to [`tidewater_testkit::secret`].
+//! ends with it, however that ends. Everything that is a secret is known to [`tidewater_testkit::secret()`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

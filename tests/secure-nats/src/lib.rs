@@ -15,7 +15,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Everything that is a secret is known to [`tidewater_testkit::secret`].
+//! Everything that is a secret is known to [`tidewater_testkit::secret()`].
 
 mod jwt;
 mod permissions;
