@@ -3,7 +3,7 @@
 //! Everything that asks here blocks: it is called on blocking threads only.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -17,7 +17,9 @@ use rdkafka::{
 use tidewater_core::{Bounds, Result, TopicBounds, TopicName, TopicTag};
 
 use crate::{
-    KIND, KafkaConfig, error,
+    KIND, KafkaConfig,
+    cluster::Cluster,
+    error,
     events::Events,
     topic_ids::{Described, Incarnation, Question},
 };
@@ -35,21 +37,24 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long to wait before the same question is asked again.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A small client for questions, made when the first one is asked.
+/// What is asked about the topics of a source.
 pub(crate) struct Metadata {
     config: KafkaConfig,
-    events: Events,
-    client: Mutex<Option<Arc<BaseConsumer<Events>>>>,
+    cluster: Arc<Cluster>,
 }
 
 impl Metadata {
     pub(crate) fn new(config: KafkaConfig) -> Self {
-        let events = Events::new(&config);
-        Self { config, events, client: Mutex::default() }
+        let cluster = Cluster::of(&config);
+        Self { config, cluster }
     }
 
     pub(crate) fn config(&self) -> &KafkaConfig {
         &self.config
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// The incarnation of each topic, in the order of the configuration. Blocks.
@@ -57,10 +62,16 @@ impl Metadata {
     /// # Errors
     /// Only if no broker answers: what is wrong with a topic stands in its place.
     pub(crate) fn describe(&self, timeout: Duration) -> Result<Vec<Result<Incarnation, Code>>> {
-        let client = self.client()?;
+        let client = self.cluster.client()?;
         let drain = || drain(&client);
-        let described =
-            describe(client.client(), &self.events, &self.config, self.config.topics(), timeout, drain)?;
+        let described = describe(
+            client.client(),
+            self.cluster.events(),
+            &self.config,
+            self.config.topics(),
+            timeout,
+            drain,
+        )?;
         Ok(described)
     }
 
@@ -158,7 +169,7 @@ impl Metadata {
         at: Offset,
         deadline: Instant,
     ) -> Result<Vec<Vec<Option<u64>>>, Failed> {
-        let client = self.client().map_err(|_| Failed(Code::Fail, None))?;
+        let client = self.cluster.client().map_err(|_| Failed(Code::Fail, None))?;
         let topics = self.config.topics();
         let mut list = TopicPartitionList::new();
         for (topic, incarnation) in topics.iter().zip(of) {
@@ -217,30 +228,8 @@ impl Metadata {
         let brokers = self.config.brokers();
         match partition {
             Some(partition) => error::from_code(format!("the offsets of {partition} at {brokers}"), code),
-            None if passing(code) => error::no_broker(&brokers, self.events.last()),
+            None if passing(code) => error::no_broker(&brokers, self.cluster.events().last()),
             None => error::from_code(format!("offsets at {brokers}"), code),
-        }
-    }
-
-    fn client(&self) -> Result<Arc<BaseConsumer<Events>>> {
-        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = &*client {
-            return Ok(client.clone());
-        }
-        self.config.check()?;
-        let made: BaseConsumer<Events> = self
-            .config
-            .metadata()
-            .create_with_context(self.events.clone())
-            .map_err(|error| error::no_client(&self.config, "a Kafka client", &error))?;
-        Ok(client.insert(Arc::new(made)).clone())
-    }
-}
-
-impl Drop for Metadata {
-    fn drop(&mut self) {
-        if let Some(client) = self.client.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            drop_apart(client);
         }
     }
 }

@@ -269,6 +269,18 @@ impl KafkaConfig {
         self.tokens.as_ref()
     }
 
+    /// Whether the other one differs in nothing but the topics.
+    pub(crate) fn same_cluster(&self, other: &Self) -> bool {
+        let provider = |this: &Self| this.tokens.as_ref().map(|tokens| tokens.id());
+        (&self.brokers, &self.properties, provider(self))
+            == (&other.brokers, &other.properties, provider(other))
+    }
+
+    /// The cluster, as its URL would be without topics.
+    pub(crate) fn cluster_name(&self) -> String {
+        format!("{KIND}://{}", self.brokers())
+    }
+
     /// Everything that makes a source of this what it is.
     pub(crate) fn share_key(&self) -> ShareKey {
         let sorted = |names: &mut Vec<String>| {
@@ -322,9 +334,7 @@ impl KafkaConfig {
 
 impl PartialEq for KafkaConfig {
     fn eq(&self, other: &Self) -> bool {
-        let provider = |this: &Self| this.tokens.as_ref().map(|tokens| tokens.id());
-        let parts = (&self.brokers, &self.topics, &self.properties, provider(self));
-        parts == (&other.brokers, &other.topics, &other.properties, provider(other))
+        self.topics == other.topics && self.same_cluster(other)
     }
 }
 

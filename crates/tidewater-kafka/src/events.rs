@@ -27,8 +27,6 @@ const SECRET_MIN: usize = 4;
 pub(crate) struct Events(Arc<Shared>);
 
 struct Shared {
-    /// Whom the log is about.
-    name: String,
     /// Whether the user wants librdkafka's debug log.
     debug: bool,
     /// Never written anywhere.
@@ -39,6 +37,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// Whom the log is about.
+    name: String,
     last: Option<Seen>,
     down: Option<Instant>,
     said: Vec<Code>,
@@ -65,14 +65,25 @@ pub(crate) struct Truncation {
 }
 
 impl Events {
-    pub(crate) fn new(config: &KafkaConfig) -> Self {
+    /// Those of a client that is called so in the log.
+    pub(crate) fn new(config: &KafkaConfig, name: String) -> Self {
         Self(Arc::new(Shared {
-            name: config.to_string(),
             debug: config.wants_debug(),
             secrets: config.secrets(),
             tokens: config.tokens().cloned(),
-            state: Mutex::default(),
+            state: Mutex::new(State { name, ..State::default() }),
         }))
+    }
+
+    /// Another subscription has the client.
+    pub(crate) fn rename(&self, name: String) {
+        self.state().name = name;
+    }
+
+    /// Whether all that the log has told has been taken.
+    pub(crate) fn is_settled(&self) -> bool {
+        let state = self.state();
+        state.moved.is_empty() && state.truncated.is_empty()
     }
 
     /// The last error, as a person may read it.
@@ -86,7 +97,7 @@ impl Events {
         state.down = None;
         if state.last.take().is_some_and(|seen| seen.told) {
             state.said.retain(|code| *code == Code::GroupAuthorizationFailed);
-            tracing::info!(source = self.0.name, "Kafka answers again");
+            tracing::info!(source = state.name, "Kafka answers again");
         }
     }
 
@@ -157,7 +168,7 @@ impl ClientContext for Events {
         if state.last.as_ref().is_some_and(|seen| error::no_token(&seen.reason)) {
             (state.last, state.down) = (None, None);
             state.said.retain(|code| *code != Code::Authentication);
-            tracing::info!(source = self.0.name, "there is a token again");
+            tracing::info!(source = state.name, "there is a token again");
         }
         Ok(OAuthToken {
             token: token.value().to_owned(),
@@ -167,7 +178,7 @@ impl ClientContext for Events {
     }
 
     fn log(&self, level: Level, facility: &str, message: &str) {
-        let (source, message) = (&self.0.name, self.clean(message));
+        let (source, message) = (self.state().name.clone(), self.clean(message));
         match level {
             // Said once, as an error: librdkafka writes these at every attempt. A connection that the other side
             // closes comes in the log alone.
@@ -217,9 +228,12 @@ impl ClientContext for Events {
         }
         if !state.said.contains(&code) {
             state.said.push(code);
-            tracing::warn!(source = self.0.name, %code, "{reason}");
+            tracing::warn!(source = state.name, %code, "{reason}");
         }
-        state.see(code, reason, true);
+        // Of the group that is never joined: it does no harm.
+        if code != Code::GroupAuthorizationFailed {
+            state.see(code, reason, true);
+        }
     }
 }
 
@@ -283,7 +297,7 @@ mod tests {
 
     fn events() -> Events {
         let config = KafkaConfig::new("a:9092", ["t"]).unwrap();
-        Events::new(&config.with_property("sasl.password", "hunter2").unwrap())
+        Events::new(&config.with_property("sasl.password", "hunter2").unwrap(), "a".to_owned())
     }
 
     #[test]
@@ -365,7 +379,7 @@ mod tests {
         tracing::subscriber::with_default(Log(log.clone()), || {
             for client in [config.metadata(), config.consumer()] {
                 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-                let events = Events::new(&config);
+                let events = Events::new(&config, config.to_string());
                 let client: BaseConsumer<Events> = client.create_with_context(events.clone()).unwrap();
                 let deadline = Instant::now() + Duration::from_secs(20);
                 while events.last().is_none() && Instant::now() < deadline {

@@ -8,9 +8,7 @@ use std::{
 };
 
 use rdkafka::{
-    Message as _, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
-    error::KafkaError,
+    Message as _, Offset, TopicPartitionList, consumer::Consumer as _, error::KafkaError,
     types::RDKafkaErrorCode as Code,
 };
 use tidewater_core::{
@@ -20,8 +18,9 @@ use tokio::sync::mpsc;
 
 use crate::{
     client::{Metadata, TIMEOUT},
+    cluster::{Known, Pooled},
     error,
-    events::{Events, Truncation},
+    events::Truncation,
     topic::{Topic, start},
 };
 
@@ -51,8 +50,8 @@ const RECOVER: Duration = Duration::from_millis(200);
 /// Reads for one stream.
 pub(crate) struct Reader {
     metadata: Arc<Metadata>,
-    events: Events,
-    consumer: Option<BaseConsumer<Events>>,
+    /// `None` only while another one is made.
+    consumer: Option<Pooled>,
     topics: Vec<Topic>,
     out: mpsc::Sender<Batch>,
     batch: Batch,
@@ -122,7 +121,6 @@ impl Reader {
             .collect();
         let now = Instant::now();
         let mut reader = Self {
-            events: Events::new(metadata.config()),
             metadata,
             consumer: None,
             topics,
@@ -151,7 +149,10 @@ impl Reader {
         loop {
             match self.step() {
                 Ok(()) => {}
-                Err(Stop::Dropped) => break,
+                Err(Stop::Dropped) => {
+                    self.give_back();
+                    break;
+                }
                 Err(Stop::Failed(error)) => {
                     self.batch.push(Err(error.context(self.metadata.config().to_string())));
                     self.flush().ok();
@@ -202,7 +203,7 @@ impl Reader {
 
     fn poll(&self, timeout: Duration) -> Event {
         let Some(consumer) = &self.consumer else { return Event::Nothing };
-        match consumer.poll(timeout) {
+        match consumer.client.poll(timeout) {
             None => Event::Nothing,
             Some(Ok(message)) => {
                 let topic = self.topics.iter().position(|topic| *topic.name == *message.topic());
@@ -218,7 +219,7 @@ impl Reader {
 
     /// Asks for topic ids where there is a reason to, and says whether one has changed.
     fn confirm(&mut self, event: &Event) -> Result<bool, Stop> {
-        let moved: Vec<_> = self.events.take_moved();
+        let moved = self.consumer.as_ref().map(|consumer| consumer.events.take_moved()).unwrap_or_default();
         let moved: Vec<_> = moved.into_iter().filter(|(topic, id)| self.is_news(topic, id)).collect();
         if !moved.is_empty() {
             return self.await_news(&moved);
@@ -248,7 +249,9 @@ impl Reader {
     }
 
     fn deliver(&mut self, index: usize, message: Message) {
-        self.events.works();
+        if let Some(consumer) = &self.consumer {
+            consumer.events.works();
+        }
         let size = message.size();
         if let Some(delivery) = self.topics[index].take(message) {
             self.batch_bytes += size;
@@ -337,7 +340,7 @@ impl Reader {
             return Ok(true);
         }
         if grown.count() > 0 {
-            let assigned = self.consumer.as_ref().map(|consumer| consumer.incremental_assign(&grown));
+            let assigned = self.consumer.as_ref().map(|consumer| consumer.client.incremental_assign(&grown));
             if let Some(Err(error)) = assigned {
                 tracing::debug!(%error, "partitions can't be added: all are assigned anew");
                 self.assign()?;
@@ -351,7 +354,9 @@ impl Reader {
     fn recover(&mut self) -> Flow {
         self.recover_last = Instant::now();
         self.recover_at = Some(self.recover_last + CHECK_SOON);
-        self.truncated.extend(self.events.take_truncated());
+        if let Some(consumer) = &self.consumer {
+            self.truncated.extend(consumer.events.take_truncated());
+        }
         if self.check()? || self.topics.iter().any(|topic| topic.gone) {
             return Ok(());
         }
@@ -419,7 +424,9 @@ impl Reader {
     fn progress(&mut self) {
         self.progress_at = None;
         self.progress_last = Instant::now();
-        let Some(Ok(positions)) = self.consumer.as_ref().map(|consumer| consumer.position()) else { return };
+        let Some(Ok(positions)) = self.consumer.as_ref().map(|consumer| consumer.client.position()) else {
+            return;
+        };
         let mut progress = Cursor::default();
         for topic in &mut self.topics {
             let mut moved = false;
@@ -449,17 +456,27 @@ impl Reader {
         self.out.blocking_send(mem::take(&mut self.batch)).map_err(|_| Stop::Dropped)
     }
 
-    /// Reads everything with a new consumer: the old one knows the old incarnation.
+    /// Reads everything with another consumer: the one it has knows an incarnation that is over.
     fn reopen(&mut self) -> Result<()> {
         self.consumer = None;
-        let config = self.metadata.config();
-        config.check()?;
-        let consumer = config
-            .consumer()
-            .create_with_context(self.events.clone())
-            .map_err(|error| error::no_client(config, "a consumer", &error))?;
+        let consumer = self.metadata.cluster().consumer(self.metadata.config(), &self.known())?;
         self.consumer = Some(consumer);
         self.assign()
+    }
+
+    /// The next subscription may have the consumer, if nothing is wrong with it.
+    fn give_back(&mut self) {
+        let known = self.known();
+        let whole = self.recover_at.is_none() && !self.topics.iter().any(|topic| topic.gone);
+        if let Some(consumer) = self.consumer.take()
+            && whole
+        {
+            self.metadata.cluster().give_back(consumer, known);
+        }
+    }
+
+    fn known(&self) -> Known {
+        self.topics.iter().map(|topic| (topic.name.clone(), topic.incarnation.epoch)).collect()
     }
 
     fn assign(&mut self) -> Result<()> {
@@ -470,7 +487,7 @@ impl Reader {
                 add(&mut all, &topic.name, partition, *next)?;
             }
         }
-        consumer.assign(&all).map_err(|error| error::from_kafka("assigning partitions", &error))
+        consumer.client.assign(&all).map_err(|error| error::from_kafka("assigning partitions", &error))
     }
 }
 

@@ -180,7 +180,7 @@ struct Handle {
 impl Handle {
     fn new(config: &KafkaConfig) -> Result<Self> {
         config.check()?;
-        let events = Events::new(config);
+        let events = Events::new(config, config.to_string());
         let client = config
             .producer()
             .create_with_context(events.clone())
