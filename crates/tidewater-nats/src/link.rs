@@ -57,7 +57,8 @@ impl Connection {
     pub(crate) async fn link(&self) -> Result<Arc<Link>> {
         let runtime = runtime::Handle::current().id();
         let held = self.held().clone();
-        if let Some(link) = held.filter(|link| link.runtime == runtime && link.works()) {
+        if let Some(link) = held.filter(|link| link.runtime == runtime && link.works() && !link.is_doubted())
+        {
             return Ok(link);
         }
         let link = slot(runtime, &self.profile).link(&self.profile).await?;
@@ -84,6 +85,9 @@ pub(crate) struct Link {
     refusals: Refusals,
     /// The client has given up, or can't be used any more.
     over: Arc<AtomicBool>,
+    /// Something was refused: the file of the login may be another by now, that allows it.
+    doubted: AtomicBool,
+    login: Option<u64>,
     contexts: Mutex<HashMap<Option<String>, jetstream::Context>>,
     budget: Arc<Semaphore>,
 }
@@ -92,6 +96,8 @@ impl Link {
     async fn open(profile: Arc<Profile>) -> Result<Self> {
         let (refusals, over) = (Refusals::new(), Arc::new(AtomicBool::new(false)));
         let (told, ends) = (refusals.clone(), Ends(over.clone()));
+        // Before it is used: a change in between is seen as one.
+        let login = profile.login.fingerprint().await;
         let client = connect(&profile, |options| {
             options.event_callback(move |event| {
                 // The callback goes when the client has given up.
@@ -110,6 +116,8 @@ impl Link {
             runtime,
             refusals,
             over,
+            doubted: AtomicBool::new(false),
+            login,
             contexts: Mutex::default(),
             budget: Arc::new(Semaphore::new(BUDGET as usize)),
         })
@@ -145,6 +153,7 @@ impl Link {
     /// The error of a refusal. When answers can't come in, nothing works here, and the permission that may be given
     /// later is looked at only when the client subscribes again: so the connection is not used any more.
     pub(crate) fn refused(&self, refusal: &Refusal) -> Error {
+        self.doubted.store(true, SeqCst);
         if self.is_inbox(refusal) {
             self.over.store(true, SeqCst);
         }
@@ -174,6 +183,21 @@ impl Link {
             subject.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.') && rest.ends_with(".*"))
         };
         matches!(refusal, Refusal::Subscribe(subject) if of(subject))
+    }
+
+    fn is_doubted(&self) -> bool {
+        self.doubted.load(SeqCst)
+    }
+
+    /// Whether another connection would log in as this one did. If not, this one is not used any more.
+    async fn is_good(&self) -> bool {
+        if !self.works() {
+            return false;
+        }
+        if self.doubted.swap(false, SeqCst) && self.profile.login.fingerprint().await != self.login {
+            self.over.store(true, SeqCst);
+        }
+        self.works()
     }
 
     fn works(&self) -> bool {
@@ -277,7 +301,9 @@ impl Slot {
     async fn link(&self, profile: &Arc<Profile>) -> Result<Arc<Link>> {
         let asked = Instant::now();
         let mut state = self.0.lock().await;
-        if let Some(link) = state.link.upgrade().filter(|link| link.works()) {
+        if let Some(link) = state.link.upgrade()
+            && link.is_good().await
+        {
             return Ok(link);
         }
         if let Some(failed) = state.failed.as_ref().filter(|failed| failed.at >= asked) {

@@ -1,6 +1,7 @@
 //! Who we say that we are.
 
 use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -49,6 +50,14 @@ impl Login {
                 with_creds(options, &text).map_err(told)?
             }
         })
+    }
+
+    /// What its file holds now, so that a change is seen; `None` if there is none.
+    pub(crate) async fn fingerprint(&self) -> Option<u64> {
+        let (Self::CredsFile(path) | Self::NkeyFile(path)) = self else { return None };
+        let mut hasher = DefaultHasher::new();
+        read(path).await.ok()?.hash(&mut hasher);
+        Some(hasher.finish())
     }
 
     /// How it was set, for errors.
