@@ -59,6 +59,26 @@ async fn over_a_jetstream_stream() -> Result<()> {
     Ok(())
 }
 
+/// The same as production has it: TLS, a user by `.creds` file, and no more permissions than a source needs.
+#[cfg(feature = "nats")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs NATS: run cargo xtask test"]
+async fn over_a_jetstream_stream_with_credentials() -> Result<()> {
+    use tidewater_tests::secure_nats::{Permissions, SecureNats};
+
+    let _alone = heavy().await;
+    for round in 1..=repeat() {
+        let nats = SecureNats::start()?;
+        let (stream, subject) = nats.stream("two-gateways").await?;
+        let access = nats.access("jetstream", &stream, &Permissions::stream_source(&stream, None))?;
+        let producer = Producer::JetStream(nats.producer().await?, subject);
+        run(&access.url, ["hyper", "salvo"], 1, 1, producer)
+            .await
+            .with_context(|| format!("round {round}"))?;
+    }
+    Ok(())
+}
+
 async fn run(
     url: &str,
     servers: [&str; 2],

@@ -1,6 +1,7 @@
 //! A gateway as a process of its own, which can be killed and started again on the same port.
 
 use std::{
+    fmt,
     fs::File,
     io::Write,
     net::{Ipv4Addr, SocketAddr},
@@ -28,6 +29,7 @@ use crate::{PATIENCE, env, eventually, free_port, http};
 #[derive(Clone, Debug)]
 pub struct GatewayBuilder {
     args: Vec<String>,
+    environment: Environment,
     port: Option<u16>,
 }
 
@@ -48,6 +50,13 @@ impl GatewayBuilder {
     #[must_use]
     pub fn args(mut self, args: impl IntoIterator<Item = String>) -> Self {
         self.args.extend(args);
+        self
+    }
+
+    /// Adds to its environment.
+    #[must_use]
+    pub fn envs(mut self, envs: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.environment.0.extend(envs);
         self
     }
 
@@ -77,7 +86,8 @@ impl GatewayBuilder {
             Some(port) => port,
             None => free_port()?,
         };
-        let mut gateway = Gateway { args: self.args, port, running: None, output: Output::default() };
+        let Self { args, environment, .. } = self;
+        let mut gateway = Gateway { args, environment, port, running: None, output: Output::default() };
         gateway.spawn()?;
         Ok(gateway)
     }
@@ -87,9 +97,20 @@ impl GatewayBuilder {
 #[derive(Debug)]
 pub struct Gateway {
     args: Vec<String>,
+    environment: Environment,
     port: u16,
     running: Option<Running>,
     output: Output,
+}
+
+/// Variables, which may be secrets.
+#[derive(Clone, Default)]
+struct Environment(Vec<(String, String)>);
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
 }
 
 #[derive(Debug)]
@@ -102,7 +123,11 @@ impl Gateway {
     /// One that is served by this web server.
     #[expect(clippy::new_ret_no_self, reason = "what is made is started by the builder")]
     pub fn new(server: &str) -> GatewayBuilder {
-        GatewayBuilder { args: vec!["--server".to_owned(), server.to_owned()], port: None }
+        GatewayBuilder {
+            args: vec!["--server".to_owned(), server.to_owned()],
+            environment: Environment::default(),
+            port: None,
+        }
     }
 
     /// Where it listens.
@@ -224,6 +249,7 @@ impl Gateway {
             .arg("--listen")
             .arg(self.address().to_string())
             .args(&self.args)
+            .envs(self.environment.0.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -34,14 +34,25 @@ impl Producer {
     /// # Errors
     /// If there is no server.
     pub async fn connect(url: &str) -> Result<Self> {
+        Self::connect_as(url, |_| Ok(String::new())).await
+    }
+
+    /// The same as somebody: `login` makes of the server's nonce what is added to what the client says of itself,
+    /// `"jwt":"…","sig":"…",`.
+    ///
+    /// # Errors
+    /// If there is no server, or it doesn't let us in.
+    pub async fn connect_as(url: &str, login: impl FnOnce(&str) -> Result<String>) -> Result<Self> {
         let address = url.strip_prefix("nats://").with_context(|| format!("{url:?} is no nats:// URL"))?;
         let mut stream = BufReader::new(TcpStream::connect(address).await.with_context(|| url.to_owned())?);
         let mut info = String::new();
         timeout(PATIENCE, stream.read_line(&mut info)).await??;
         ensure!(info.starts_with("INFO "), "no NATS server: {info:?}");
+        let told: Value = serde_json::from_str(&info["INFO ".len()..])?;
+        let login = login(told["nonce"].as_str().unwrap_or_default())?;
         let inbox = format!("_INBOX.{:016x}", fastrand::u64(..));
         let hello = format!(
-            "CONNECT {{\"verbose\":false,\"pedantic\":true,\"headers\":true,\"lang\":\"by-hand\",\
+            "CONNECT {{{login}\"verbose\":false,\"pedantic\":true,\"headers\":true,\"lang\":\"by-hand\",\
              \"version\":\"0\",\"name\":\"producer\"}}\r\nSUB {inbox} 1\r\n"
         );
         stream.write_all(hello.as_bytes()).await?;

@@ -23,6 +23,7 @@ mod permissions;
 use std::{io::Write as _, time::Duration};
 
 use anyhow::Result;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -148,6 +149,15 @@ impl Account {
 }
 
 impl User {
+    /// What a client says of itself to be let in, as members of a JSON object: the JWT, and the server's nonce signed.
+    ///
+    /// # Errors
+    /// If it can't be signed.
+    pub fn login(&self, nonce: &str) -> Result<String> {
+        let signature = URL_SAFE_NO_PAD.encode(self.key.sign(nonce.as_bytes())?);
+        Ok(format!("\"jwt\":\"{}\",\"sig\":\"{signature}\",", self.jwt))
+    }
+
     /// What stands in a `.creds` file.
     ///
     /// # Errors
