@@ -17,6 +17,7 @@ use tidewater_core::{
     TopicTag, plugin,
 };
 use tidewater_kafka::{KIND, KafkaConfig, KafkaSource};
+use tidewater_testkit::source::Record;
 use tokio::time::{Instant, timeout};
 
 fn both(a: &Topic, b: &Topic) -> KafkaSource {
@@ -208,6 +209,21 @@ async fn transactions_are_read_when_committed_and_their_markers_are_progress() {
     }
     assert_eq!(messages, 2);
     assert_eq!(cursor, end, "never past what the broker has");
+}
+
+/// What stands in a transaction that is open has not happened yet: whoever takes the end as a cursor now gets it when it
+/// is committed.
+#[tokio::test]
+#[ignore = "needs Kafka: run cargo xtask test"]
+async fn the_end_is_before_a_transaction_that_is_open() {
+    let topic = Topic::new(1).await;
+    topic.publish(0, ["before"]).await;
+    topic.begin(vec![Record { payload: "in the transaction".into(), ..Record::default() }]).await;
+    let cursor = topic.source().bounds().await.unwrap().end();
+    assert_eq!(cursor.topic(tag(&topic)).unwrap().offsets(), [1]);
+    topic.end(true).await;
+    let mut reading = topic.read(Subscription::after(cursor)).await;
+    assert_eq!(text(&reading.message().await), "in the transaction");
 }
 
 #[tokio::test]

@@ -195,6 +195,12 @@ impl Topic {
 
     /// Writes these, each to its partition, and commits or aborts them.
     pub async fn transact(&self, records: Vec<Record>, commit: bool) {
+        self.begin(records).await;
+        self.end(commit).await;
+    }
+
+    /// Writes these, each to its partition, in a transaction that stays open.
+    pub async fn begin(&self, records: Vec<Record>) {
         let (name, cluster, producer) = (self.name.clone(), self.cluster.clone(), self.transactions.clone());
         tokio::task::spawn_blocking(move || {
             let producer = producer.get_or_init(|| {
@@ -214,6 +220,16 @@ impl Topic {
                 producer.send(out).map_err(|(error, _)| error).unwrap();
             }
             producer.flush(PATIENCE).unwrap();
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Commits or aborts the transaction that is open.
+    pub async fn end(&self, commit: bool) {
+        let producer = self.transactions.clone();
+        tokio::task::spawn_blocking(move || {
+            let producer = producer.get().unwrap();
             if commit {
                 producer.commit_transaction(PATIENCE).unwrap();
             } else {
