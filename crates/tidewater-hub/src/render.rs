@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tidewater_core::{
     Bounds, Cursor, Delivery, Error, ErrorKind, Gap, GapReason, Message, NewEpoch, Outgoing, PayloadMode,
     Result, TopicCursor,
@@ -246,7 +246,10 @@ impl Press {
         let end = Arc::new(self.cursor.clone());
         let start = std::mem::replace(&mut self.open.start, end.clone());
         let frames = std::mem::take(&mut self.open.frames).into();
-        let bytes = std::mem::take(&mut self.open.bytes).freeze();
+        // Up to half of a buffer that has grown by doubling is empty, and the log counts what is full.
+        let mut bytes = Vec::from(std::mem::take(&mut self.open.bytes));
+        bytes.shrink_to_fit();
+        let bytes = Bytes::from(bytes);
         self.done.push(Pressed::Batch(Batch { first: 0, start, end, frames, bytes, at: Instant::now() }));
     }
 }
@@ -331,4 +334,29 @@ pub(crate) fn is_behind(start: &Cursor, wanted: &Cursor) -> bool {
         })
     };
     start.topics().iter().any(behind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the log counts of a batch is what it takes.
+    #[test]
+    fn a_batch_holds_no_empty_bytes() {
+        let render = Render {
+            channel: "c".into(),
+            map: None,
+            on_failure: MapFailure::default(),
+            payload: PayloadMode::default(),
+            event_header: String::new(),
+            counts: Counts::default(),
+        };
+        let mut press = Press::new(Cursor::default());
+        for _ in 0..20 {
+            press.add(&Delivery::Message(Message::new("t", "x".repeat(100))), &render, usize::MAX);
+        }
+        let Some(Pressed::Batch(batch)) = press.take().pop() else { panic!("no batch") };
+        let length = batch.bytes.len();
+        assert_eq!(batch.bytes.try_into_mut().unwrap().capacity(), length);
+    }
 }
