@@ -13,6 +13,7 @@
 
 mod apt;
 mod bare;
+mod bench;
 mod demo;
 mod docker;
 mod examples;
@@ -41,6 +42,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// What things cost, measured: many channels, ids.
+    Bench(bench::Args),
     /// The gateway with a live feed: no broker, no C, nothing to set up.
     Demo(demo::Args),
     /// The examples: list them, run one, check them all.
@@ -68,6 +71,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
+        Task::Bench(args) => bench::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Examples(args) => examples::run(args),
         Task::Test(args) => test::run(&args),

@@ -32,8 +32,13 @@ pub(crate) fn cargo() -> Command {
 /// Puts a binary that cargo has just built (`target/debug/NAME`) aside, as `target/xtask/PURPOSE/NAME`: the next build
 /// with other features replaces it where it was.
 pub(crate) fn aside(name: &str, purpose: &str) -> Result<PathBuf> {
+    aside_from("debug", name, purpose)
+}
+
+/// The same, of another profile (`target/PROFILE/NAME`).
+pub(crate) fn aside_from(profile: &str, name: &str, purpose: &str) -> Result<PathBuf> {
     let file = format!("{name}{}", env::consts::EXE_SUFFIX);
-    let built = target().join("debug").join(&file);
+    let built = target().join(profile).join(&file);
     let folder = target().join("xtask").join(purpose);
     let aside = folder.join(&file);
     // A new file, not new bytes in the old one: somebody may be running that.

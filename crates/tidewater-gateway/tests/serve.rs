@@ -19,6 +19,7 @@ fn every_server_answers_the_same_routes() {
             ("GET /", 200, "<title>Tidewater</title>"),
             ("GET /?x=1", 200, "<title>Tidewater</title>"),
             ("GET /channels", 200, "\"name\":\"demo\""),
+            ("GET /channels", 200, "\"log\":{\"bytes\":0,\"events\":0}"),
             ("GET /health/live", 200, "live"),
             ("GET /health/ready", 200, "\"status\":\"ready\""),
             ("GET /channels/nope", 404, "there is no channel \\\"nope\\\" (there are: demo)"),

@@ -4,16 +4,16 @@ use std::io::{BufRead, Result};
 
 /// One event of an application.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Event {
+pub(crate) struct Event {
     /// The last id at that point.
-    pub(super) id: String,
-    pub(super) data: String,
+    pub(crate) id: String,
+    pub(crate) data: String,
 }
 
 /// Reads events until `take` says that it has enough (false) or the stream ends.
 ///
 /// Tidewater's own blocks (`tidewater.cursor` and the like, with or without an id) are passed over.
-pub(super) fn read(stream: impl BufRead, mut take: impl FnMut(Event) -> bool) -> Result<()> {
+pub(crate) fn read(stream: impl BufRead, mut take: impl FnMut(Event) -> bool) -> Result<()> {
     let (mut kind, mut data, mut id) = (String::new(), None::<String>, String::new());
     for line in stream.lines() {
         let line = line?;

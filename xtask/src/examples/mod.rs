@@ -4,7 +4,7 @@
 //! one is adding a folder.
 
 mod check;
-mod events;
+pub(crate) mod events;
 mod manifest;
 
 use std::{

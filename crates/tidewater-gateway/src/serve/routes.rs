@@ -106,6 +106,7 @@ impl Site {
                     "upstream": status.upstream.as_str(),
                     "error": status.error.map(|error| error.to_string()),
                     "clients": status.clients,
+                    "log": { "events": status.log_events, "bytes": status.log_bytes },
                 })
             })
             .collect();
