@@ -10,9 +10,10 @@ use tidewater_core::{Cursor, Error, ErrorKind, Message, Place, Receipt, Result, 
 
 use crate::{hub::Hub, resume::Resume, select::Select, state::Shared, status::Status, stream::EventStream};
 
-/// One upstream subscription and everybody who follows it. Cloning shares it.
+/// What comes from a source, rendered and kept for a while, and everybody who follows it. Cloning shares it.
 ///
-/// It lives as long as its [`Hub`], with clients or without.
+/// It lives as long as its [`Hub`], with clients or without, or until [`Hub::close`]. Channels that read the same share
+/// one upstream subscription ([`ChannelBuilder::share_upstream`](crate::ChannelBuilder::share_upstream)).
 #[derive(Clone)]
 pub struct Channel {
     pub(crate) hub: Hub,
@@ -60,8 +61,12 @@ impl Channel {
         EventStream::open(self.shared.clone(), resume.into(), select).await
     }
 
-    /// Where the channel is now: the id to start from for whoever reads the state of the world first and then the
-    /// changes.
+    /// Where the channel is now: the id to start from for whoever shows the state of the world and then its changes.
+    ///
+    /// Take it **before** the state is read. What was published before it is in the state, what is published after it
+    /// comes by the stream; what falls between comes twice, so applying a change has to be idempotent. With the state
+    /// read first, it would be missed. It is the broker's end where the source can replay and answers, else the place
+    /// that this node has got to, which is earlier.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] while the source has not been reached yet.

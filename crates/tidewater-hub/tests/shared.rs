@@ -211,6 +211,30 @@ async fn what_happens_upstream_happens_to_all() {
     assert_eq!(broker.readers.load(Ordering::Relaxed), 1);
 }
 
+/// A source that panics is one that is lost, and is tried again.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_panics_comes_back() {
+    let (hub, broker) = (Hub::new(), Broker::new(2));
+    let channels = ["one", "two"].map(|name| open(&hub, name, &broker));
+    let mut clients = Vec::new();
+    for channel in &channels {
+        clients.push(books(channel).await);
+    }
+    for n in 0..100 {
+        broker.publish(n % 2);
+    }
+    broker.break_down();
+    for channel in &channels {
+        until(channel, |status| status.upstream == UpstreamState::Degraded).await;
+        assert!(channel.status().error.unwrap().to_string().contains("panicked"));
+    }
+    for (client, channel) in clients.iter_mut().zip(&channels) {
+        live(channel).await;
+        read_on(client, channel, &broker).await;
+        client.assert_exact(&broker);
+    }
+}
+
 /// Each channel has its own map; one that fails or panics is that channel's alone.
 #[tokio::test(start_paused = true)]
 async fn one_channels_map_does_not_harm_the_others() {

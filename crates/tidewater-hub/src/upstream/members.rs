@@ -133,6 +133,17 @@ impl Members {
         }
     }
 
+    /// After a panic: a channel that is not where the upstream is begins there anew. Its streams come back with their
+    /// own ids, so nobody misses anything or gets it twice.
+    pub(super) fn mend(&mut self) {
+        let Some(position) = &self.position else { return };
+        for member in &mut self.all {
+            if member.press.as_ref().is_some_and(|press| press.cursor() != position) {
+                member.begin(position, &self.topics);
+            }
+        }
+    }
+
     /// Where the upstream stands. An error stays readable until it is live again.
     pub(super) fn stand(&mut self, standing: UpstreamState, error: Option<Error>) {
         (self.standing, self.error) = (standing, error.map(Arc::new));
@@ -213,5 +224,58 @@ impl fmt::Display for Members {
             0 => Ok(()),
             more => write!(f, " and {more} more"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidewater_core::{Message, PayloadMode, Source as _, memory::MemoryLog};
+
+    use super::*;
+    use crate::{
+        render::{Counts, Render},
+        settings::{MapFailure, Settings},
+        upstream::Origin,
+    };
+
+    fn channel(log: &MemoryLog) -> Arc<Shared> {
+        let render = Render {
+            channel: "c".into(),
+            map: None,
+            on_failure: MapFailure::default(),
+            payload: PayloadMode::default(),
+            event_header: String::new(),
+            counts: Counts::default(),
+        };
+        let origin = Arc::new(Origin::new(Arc::new(log.source())));
+        Arc::new(Shared::new("c".into(), Settings::default(), origin, None, render))
+    }
+
+    /// A panic in the middle of a delivery would leave some channels ahead of the others.
+    #[tokio::test]
+    async fn after_a_panic_all_channels_are_where_the_upstream_is() {
+        let log = MemoryLog::new("mend");
+        let bounds = log.source().bounds().await.unwrap();
+        let channels = [channel(&log), channel(&log)];
+        let mut members = Members::default();
+        members.sync(&channels);
+        members.know(&bounds).unwrap();
+        members.start(bounds.end(), &bounds).await.unwrap();
+        let place = log.publish(Message::new("", "x"));
+        let ahead = &mut members.all[0];
+        let mut message = Message::new("", "x");
+        (message.tag, message.position) = (place.tag, place.position);
+        let press = ahead.press.as_mut().unwrap();
+        press.add(&Delivery::Message(message), &ahead.shared.render, BATCH_BYTES);
+        ahead.shared.append(press.take());
+
+        members.mend();
+        let head = |shared: &Shared| (**shared.lock().log.as_ref().unwrap().head()).clone();
+        assert_eq!(channels.each_ref().map(|channel| head(channel)), [bounds.end(), bounds.end()]);
+        assert_eq!(
+            channels.each_ref().map(|channel| channel.lock().generation),
+            [1, 0],
+            "only its streams end"
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! The task of one upstream: subscribes, hands on what comes, and starts again after errors.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tidewater_core::{Deliveries, Error, ErrorKind, Result, Retry, Subscribed, Subscription};
 use tokio::{
     sync::watch,
@@ -33,9 +33,14 @@ pub(super) async fn run(origin: Arc<Origin>, mut joined: Joined, pulse: Arc<Puls
     let mut backoff = FIRST_BACKOFF;
     loop {
         let began = Instant::now();
-        let error = match pump.follow().await {
-            Ok(never) => match never {},
-            Err(error) => error,
+        // A source that panics is one that is lost: the channels that it is for are not to be silent for ever.
+        let error = match AssertUnwindSafe(pump.follow()).catch_unwind().await {
+            Ok(Ok(never)) => match never {},
+            Ok(Err(error)) => error,
+            Err(_) => {
+                pump.members.mend();
+                Error::new(ErrorKind::Unavailable, "the source panicked: see the log")
+            }
         };
         let wait = backoff.mul_f64(0.5 + fastrand::f64() / 2.0);
         tracing::warn!(

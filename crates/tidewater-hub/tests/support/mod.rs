@@ -37,6 +37,8 @@ pub struct Broker {
     away: AtomicBool,
     /// How often open streams were cut.
     cuts: AtomicUsize,
+    /// Whether the next stream that is polled panics.
+    panics: AtomicBool,
     /// Subscriptions so far.
     pub subscriptions: AtomicUsize,
     /// Subscriptions that are open.
@@ -61,6 +63,7 @@ impl Broker {
             changed: watch::Sender::new(0),
             away: AtomicBool::new(false),
             cuts: AtomicUsize::new(0),
+            panics: AtomicBool::new(false),
             subscriptions: AtomicUsize::new(0),
             readers: AtomicUsize::new(0),
             asked: AtomicUsize::new(0),
@@ -77,6 +80,12 @@ impl Broker {
     /// Ends every open stream with an error.
     pub fn cut(&self) {
         self.cuts.fetch_add(1, Ordering::Relaxed);
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// Makes the stream that is open panic, once.
+    pub fn break_down(&self) {
+        self.panics.store(true, Ordering::Relaxed);
         self.changed.send_modify(|n| *n += 1);
     }
 
@@ -233,6 +242,7 @@ impl Reader {
                 tokio::time::sleep(Duration::from_millis(delay)).await;
             }
             self.changed.borrow_and_update();
+            assert!(!self.broker.panics.swap(false, Ordering::Relaxed), "the source panics");
             if self.broker.cuts.load(Ordering::Relaxed) != self.cuts {
                 return Err(Error::new(ErrorKind::Unavailable, "the stream was cut"));
             }
