@@ -32,6 +32,8 @@ mod nats_server;
 mod nats_wire;
 mod oracle;
 mod ports;
+#[cfg(feature = "kafka")]
+pub mod secure_kafka;
 #[cfg(feature = "nats")]
 pub mod secure_nats;
 mod source;
