@@ -35,11 +35,15 @@
 //!   seconds, at each error, and when librdkafka itself notices: librdkafka would read on at the old offset without
 //!   a word, so no message is delivered between its noticing and our own look. Should one have slipped through all
 //!   the same, it is recognized when the new incarnation is read from 0, and not sent again.
-//! - **Memory is bounded**: per subscription `queued.max.messages.kbytes` (8 MiB here), one response of the same
-//!   size, and up to three batches of 1 MiB on their way into the stream.
-//! - **Threads**: each subscription has a client of its own (librdkafka runs a thread for it and one per broker) and
-//!   one thread that reads it; a source has one small client more for metadata. Nothing here ever blocks a thread
-//!   of the runtime.
+//! - **Memory is bounded**: per subscription `queued.max.messages.kbytes` (8 MiB here), one response from each broker
+//!   (`fetch.max.bytes`, 1 MiB here, which unfolds if it is compressed), and up to three batches of 1 MiB on their way
+//!   into the stream.
+//! - **Threads**: each subscription has a client of its own (librdkafka runs three threads for it and one per broker)
+//!   and one thread that reads it. All sources of one cluster with equal properties share one client for questions,
+//!   and up to four clients that wait for 30 seconds for the next subscription. Nothing here ever blocks a thread of
+//!   the runtime.
+//! - **Secrets**: no value of a property is in `Display`, `Debug` or an error if it may be one, and librdkafka's own
+//!   words have it blotted out.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -50,6 +54,7 @@ mod error;
 mod events;
 mod properties;
 mod reader;
+mod settings;
 mod sink;
 mod source;
 mod token;
