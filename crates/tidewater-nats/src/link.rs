@@ -83,6 +83,8 @@ pub(crate) struct Link {
     client: Client,
     runtime: runtime::Id,
     refusals: Refusals,
+    /// A subscription that was refused and may be the client's own, which it makes once.
+    inbox: Arc<Mutex<Option<Refusal>>>,
     /// The client has given up, or can't be used any more.
     over: Arc<AtomicBool>,
     /// Something was refused: the file of the login may be another by now, that allows it.
@@ -96,6 +98,8 @@ impl Link {
     async fn open(profile: Arc<Profile>) -> Result<Self> {
         let (refusals, over) = (Refusals::new(), Arc::new(AtomicBool::new(false)));
         let (told, ends) = (refusals.clone(), Ends(over.clone()));
+        let inbox = Arc::new(Mutex::new(None));
+        let seen = inbox.clone();
         // Before it is used: a change in between is seen as one.
         let login = profile.login.fingerprint().await;
         let client = connect(&profile, |options| {
@@ -103,7 +107,10 @@ impl Link {
                 // The callback goes when the client has given up.
                 let _ends = &ends;
                 if let Event::ServerError(error) = event {
-                    told.take(&error.to_string());
+                    let refusal = told.take(&error.to_string());
+                    if let Some(refusal @ Refusal::Subscribe(_)) = refusal.filter(Refusal::may_be_inbox) {
+                        *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+                    }
                 }
                 std::future::ready(())
             })
@@ -115,6 +122,7 @@ impl Link {
             client,
             runtime,
             refusals,
+            inbox,
             over,
             doubted: AtomicBool::new(false),
             login,
@@ -166,6 +174,9 @@ impl Link {
     /// [`ErrorKind::Denied`] as soon as it is.
     pub(crate) async fn ask<T>(&self, subject: &str, asked: impl Future<Output = T>) -> Result<T> {
         let mut refusals = self.listen();
+        if let Some(refusal) = self.without_inbox() {
+            return Err(self.refused(&refusal));
+        }
         let meant = |refusal: &Refusal| {
             self.is_inbox(refusal) || matches!(refusal, Refusal::Publish(refused) if refused == subject)
         };
@@ -173,6 +184,12 @@ impl Link {
             answer = asked => Ok(answer),
             refusal = refusals.meant(meant) => Err(self.refused(&refusal)),
         }
+    }
+
+    /// That no answers come in, if that is known: the client subscribes to them once, with the first request.
+    pub(crate) fn without_inbox(&self) -> Option<Refusal> {
+        let seen = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.clone().filter(|refusal| self.is_inbox(refusal))
     }
 
     /// Whether this is of the subject that the client takes all answers from.

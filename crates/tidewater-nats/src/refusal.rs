@@ -37,6 +37,11 @@ impl Refusal {
         behind("permissions violation for publish to ").and_then(quoted).map(Self::Publish)
     }
 
+    /// Whether this can be of the subject that the client takes answers from: `_INBOX.something.*`.
+    pub(crate) fn may_be_inbox(&self) -> bool {
+        matches!(self, Self::Subscribe(subject) if subject.ends_with(".*"))
+    }
+
     /// The error of whoever was refused.
     pub(crate) fn error(&self, profile: &Profile) -> Error {
         let who = match (&profile.login, profile.has_own_options()) {
@@ -91,11 +96,11 @@ impl Refusals {
     }
 
     /// Takes an error of the server, as it came.
-    pub(crate) fn take(&self, text: &str) {
-        if let Some(refusal) = Refusal::parse(text) {
-            // Fails when nobody listens.
-            self.0.send(refusal).ok();
-        }
+    pub(crate) fn take(&self, text: &str) -> Option<Refusal> {
+        let refusal = Refusal::parse(text)?;
+        // Fails when nobody listens.
+        self.0.send(refusal.clone()).ok();
+        Some(refusal)
     }
 
     /// Those from now on.

@@ -81,7 +81,7 @@ impl NatsSink {
             error::unavailable(format!("NATS at {profile} does not answer; it may have the message, or not"))
         };
         let unconfirmed = self.line.lock().await.as_ref().is_some_and(|line| line.unconfirmed);
-        if unconfirmed {
+        if unconfirmed || link.without_inbox().is_some() {
             link.client().flush().await.map_err(|error| lost().with_source(error))?;
         } else {
             let mut refusals = link.listen();

@@ -176,6 +176,25 @@ async fn a_sink_of_jetstream_needs_these_and_no_more() {
     }
 }
 
+/// The client asks for its inbox once for a connection, and the answer is everybody's who shares it.
+#[tokio::test]
+#[ignore = "needs NATS: run cargo xtask test"]
+async fn who_shares_a_connection_without_an_inbox_is_told_too() {
+    let secured = Secured::new().await;
+    let mut needed = Permissions::stream_source("ORDERS", None);
+    needed.publish.push("live".into());
+    needed.subscribe = vec!["nothing".into()];
+    let (url, _creds) = secured.url("nats", "live", &needed);
+    let sink = plugin::open_sink(&url).unwrap();
+    sink.send(Message::new("", "1")).await.unwrap();
+    let began = std::time::Instant::now();
+    let error =
+        open(&url.replace("nats:", "jetstream:").replace("/live", "/ORDERS")).bounds().await.unwrap_err();
+    assert_names(&error, "_INBOX.>");
+    assert!(began.elapsed() < Duration::from_secs(4), "it waited for an answer: {:?}", began.elapsed());
+    sink.send(Message::new("", "2")).await.unwrap();
+}
+
 /// Inboxes of a user's own, as they are when users must not read each other's answers.
 #[tokio::test]
 #[ignore = "needs NATS: run cargo xtask test"]

@@ -8,7 +8,8 @@ mod common;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
-use tidewater_core::{Delivery, Error, ErrorKind, Retry, Subscription};
+use tidewater_core::{Delivery, Error, ErrorKind, Retry, Sink as _, Source as _, Subscription};
+use tidewater_nats::NatsConfig;
 use tidewater_secure_nats::{Authority, Identity, Operator, Permissions, file, nkey};
 use tidewater_testkit::{broker::NatsServer, secret};
 
@@ -163,6 +164,33 @@ async fn credentials_that_end_while_a_source_reads() {
     for source in &sources {
         source.subscribe(Subscription::latest()).await.unwrap();
     }
+}
+
+/// An application's own options log in by a callback, and are told apart from others.
+#[tokio::test]
+#[ignore = "needs NATS: run cargo xtask test"]
+async fn options_of_the_application() {
+    let [right, wrong] = ["right", "wrong"].map(secret::secret);
+    let server = NatsServer::with_config(&format!("authorization {{ token: {right:?} }}")).unwrap();
+    let options = |token: String| {
+        async_nats::ConnectOptions::with_auth_callback(move |_| {
+            let token = token.clone();
+            async move {
+                let mut auth = async_nats::Auth::new();
+                auth.token = Some(token);
+                Ok(auth)
+            }
+        })
+    };
+    let config = NatsConfig::new(&format!("127.0.0.1:{}", server.port())).unwrap();
+    let [right, wrong] = [right, wrong].map(|token| config.clone().with_options(options(token)));
+    right.source("live").unwrap().subscribe(Subscription::latest()).await.unwrap();
+    right.sink("live").unwrap().send(tidewater_core::Message::new("", "x")).await.unwrap();
+    assert!(right.source("x").unwrap().share_key() == right.source("x").unwrap().share_key());
+    assert!(right.source("x").unwrap().share_key() != wrong.source("x").unwrap().share_key());
+    let error = wrong.stream("S", None).unwrap().bounds().await.unwrap_err();
+    told(&error, &["the given options"]);
+    secret::assert_hidden(&format!("{right:?} {right} {:?}", right.source("live")));
 }
 
 /// Files of an identity.
