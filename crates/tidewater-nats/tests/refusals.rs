@@ -101,7 +101,7 @@ async fn credentials() {
     )
     .await;
     let expired = account.user_until("expired", &Permissions::all(), -100).unwrap().creds_file().unwrap();
-    refused(&server, &format!("?creds={}", path(&expired)), &["creds", "expired", "renewed"]).await;
+    refused(&server, &format!("?creds={}", path(&expired)), &["creds", "its JWT has expired"]).await;
     let others = other.account("x").unwrap().user("x", &Permissions::all()).unwrap().creds_file().unwrap();
     refused(&server, &format!("?creds={}", path(&others)), &["creds", &path(&others).to_string()]).await;
     refused(&server, "?creds=/nonexistent", &["creds /nonexistent", "can't be read"]).await;
