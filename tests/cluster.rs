@@ -11,7 +11,7 @@ const EARLIEST: &str = "?since=earliest";
 /// Each broker dies once, whatever it was for the gateway: a leader, the one it asked its questions, its bootstrap.
 /// While it is down an open stream goes on, and what only the brokers have still comes to a new one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn each_broker_can_be_done_without() -> Result<()> {
     let _alone = heavy().await;
     let mut cluster = KafkaCluster::start().await?;
@@ -54,7 +54,7 @@ async fn each_broker_can_be_done_without() -> Result<()> {
 
 /// A broker that lags becomes the leader, and what it hasn't got is gone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn what_an_unclean_election_lost_is_told() -> Result<()> {
     let _alone = heavy().await;
     let mut cluster = KafkaCluster::start().await?;

@@ -16,7 +16,7 @@ const PATH: &str = "/channels/feed";
 
 /// `ready` stays 200 and names what is down; the channel comes alive when its broker does. Meanwhile I10.
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_broker_that_is_not_there_at_start_is_tried_again() -> Result<()> {
     for scheme in ["nats", "jetstream"] {
         let mut server = NatsServer::reserve()?;
@@ -82,7 +82,7 @@ async fn a_topic_that_does_not_exist_is_told_and_read_once_it_does() -> Result<(
 
 /// The stream stays open, and goes on exactly where it was (I10, I1).
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_nats_server_that_is_lost_leaves_streams_open() -> Result<()> {
     let mut server = NatsServer::reserve()?;
     server.start().await?;
@@ -107,7 +107,7 @@ async fn a_nats_server_that_is_lost_leaves_streams_open() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn a_kafka_that_is_lost_leaves_streams_open() -> Result<()> {
     let _alone = heavy().await;
     let server = KafkaServer::start().await?;
@@ -169,7 +169,7 @@ impl Watcher {
 
 /// At most once: what was published while the connection was down is told as a gap, and the stream stays open.
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_core_nats_server_that_is_lost_is_told_as_a_gap() -> Result<()> {
     let mut server = NatsServer::reserve()?;
     server.start().await?;

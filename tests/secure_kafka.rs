@@ -99,7 +99,7 @@ async fn works(gateway: &Gateway, topic: &Topic) -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn each_mechanism_comes_in_with_the_right_read_alone() -> Result<()> {
     let kafka = SecureKafka::shared()?;
     for (name, user) in [
@@ -122,7 +122,7 @@ async fn each_mechanism_comes_in_with_the_right_read_alone() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn a_wrong_password_is_told_and_set_right_at_the_broker() -> Result<()> {
     let (kafka, topic, user) = reader("wrong-password", Scram::Sha512).await?;
     let given = secret::secret("wrong-password-given");
@@ -134,7 +134,7 @@ async fn a_wrong_password_is_told_and_set_right_at_the_broker() -> Result<()> {
 
 /// librdkafka's own words, its properties among them, show no secret either.
 #[tokio::test]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn the_debug_log_shows_no_secret() -> Result<()> {
     let (kafka, topic, user) = reader("debug-log", Scram::Sha256).await?;
     let wrong = secret::secret("debug-log-given");
@@ -167,7 +167,7 @@ async fn the_debug_log_shows_no_secret() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn a_user_or_a_mechanism_that_the_broker_does_not_know_is_told() -> Result<()> {
     let (kafka, topic, user) = reader("unknown", Scram::Sha256).await?;
     let wrong = secret::secret("wrong-plain-password");
@@ -181,7 +181,7 @@ async fn a_user_or_a_mechanism_that_the_broker_does_not_know_is_told() -> Result
 
 /// Of all these the broker's certificate is not accepted; the error names what decides about it.
 #[tokio::test]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn a_certificate_that_is_over_unknown_or_of_another_host_is_told() -> Result<()> {
     let (kafka, topic, user) = reader("certificates", Scram::Sha256).await?;
     let expired = serve(Access::tls(kafka, Listener::Expired)?, &topic).await?;
@@ -200,7 +200,7 @@ async fn a_certificate_that_is_over_unknown_or_of_another_host_is_told() -> Resu
 }
 
 #[tokio::test]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn no_client_certificate_or_one_of_a_stranger_is_told() -> Result<()> {
     let (kafka, topic, _) = reader("strangers", Scram::Sha256).await?;
     let none = serve(Access::tls(kafka, Listener::Mtls)?, &topic).await?;
@@ -211,7 +211,7 @@ async fn no_client_certificate_or_one_of_a_stranger_is_told() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn tls_to_a_plain_port_and_the_reverse_are_told() -> Result<()> {
     let (kafka, topic, user) = reader("protocols", Scram::Sha256).await?;
     let tls = Access::new(kafka.admin(), &[("security.protocol", "ssl")])?;
@@ -234,7 +234,7 @@ async fn tls_to_a_plain_port_and_the_reverse_are_told() -> Result<()> {
 /// Neither to be seen, nor to be read: each is told, each right that is given helps at once, and one that is taken away
 /// while it reads is told, too, and costs no message.
 #[tokio::test]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn rights_that_are_missing_are_told_and_work_once_they_are_given() -> Result<()> {
     let kafka = SecureKafka::shared()?;
     let topic = Topic::create_at(kafka.admin(), "rights", 1).await?;
@@ -263,7 +263,7 @@ async fn rights_that_are_missing_are_told_and_work_once_they_are_given() -> Resu
 
 /// No right on any group was given in all these tests. It is said once at most, and not as an error.
 #[tokio::test]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn no_right_on_the_group_does_no_harm() -> Result<()> {
     let (kafka, topic, user) = reader("groups", Scram::Sha256).await?;
     let mut access = Access::sasl(kafka, &user)?;
@@ -280,7 +280,7 @@ async fn no_right_on_the_group_does_no_harm() -> Result<()> {
 
 /// Such a gateway does not start: the file is read once.
 #[tokio::test]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn properties_that_cannot_be_read_are_refused_by_file_line_and_name() -> Result<()> {
     let (kafka, topic, user) = reader("properties", Scram::Sha256).await?;
     for (change, words) in [

@@ -76,7 +76,7 @@ async fn credentials_that_are_revoked_and_renewed_while_the_gateway_runs() -> Re
 }
 
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_password_from_the_environment_and_permission_for_a_subject() -> Result<()> {
     let [right, wrong] = ["right", "wrong"].map(secret::secret);
     let config = |password: &str, subject: &str| {
@@ -100,7 +100,7 @@ async fn a_password_from_the_environment_and_permission_for_a_subject() -> Resul
 }
 
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn tls_at_a_server_that_has_none_and_a_file_that_comes_later() -> Result<()> {
     let server = NatsServer::start()?;
     let ca = tempfile::tempdir()?;

@@ -51,7 +51,7 @@ fn denied<T: std::fmt::Debug>(result: Result<T>, right: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn read_on_the_topic_is_enough_to_read() {
     let (topic, user) = (topic().await, user("rights-read"));
     topic.publish(0, ["0", "1"]).await;
@@ -70,7 +70,7 @@ async fn read_on_the_topic_is_enough_to_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn describe_alone_shows_where_a_topic_ends_and_nothing_of_it() {
     let (topic, user) = (topic().await, user("rights-describe"));
     topic.publish(0, ["0"]).await;
@@ -85,7 +85,7 @@ async fn describe_alone_shows_where_a_topic_ends_and_nothing_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn write_on_the_topic_is_enough_to_write() {
     let (topic, user) = (topic().await, user("rights-write"));
     let sink = config(&topic, &user).with_property("message.timeout.ms", "3000").unwrap().sink().unwrap();

@@ -61,7 +61,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn a_providers_token_is_used_and_renewed_before_it_expires() {
     let topic = topic("token-renewed").await;
     let asked = Arc::new(AtomicUsize::new(0));
@@ -86,7 +86,7 @@ async fn a_providers_token_is_used_and_renewed_before_it_expires() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn a_provider_that_fails_is_told_and_asked_again() {
     let topic = topic("token-late").await;
     for (kind, wanted) in
@@ -112,7 +112,7 @@ async fn a_provider_that_fails_is_told_and_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Kafka: run cargo xtask test"]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
 async fn a_token_that_the_broker_refuses_is_not_shown() {
     let topic = topic("token-refused").await;
     let token = Token::new("not-a-token-at-all", "web", SystemTime::now() + Duration::from_secs(600));

@@ -150,7 +150,7 @@ async fn what_nats_cannot_do_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn servers_that_are_not_there_or_refuse_us_are_named_without_the_password() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for scheme in ["nats", "jetstream"] {
@@ -188,7 +188,7 @@ async fn a_server_is_tried_after_another_that_is_not_there() {
 }
 
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_server_without_jetstream_is_told() {
     let server = NatsServer::with_config("jetstream: disabled").unwrap();
     let error = open(&format!("jetstream://127.0.0.1:{}/S", server.port())).bounds().await.unwrap_err();

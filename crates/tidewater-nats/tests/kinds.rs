@@ -165,7 +165,7 @@ async fn a_work_queue_can_be_read_by_way_of_another_stream() {
 
 /// A leaf node has a JetStream of its own; the hub's is reached by its domain.
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn another_domain_by_way_of_a_leaf_node() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let domain = |name: &str| format!("jetstream {{ store_dir: \"{{data}}\", domain: {name} }}\n");
@@ -203,7 +203,7 @@ async fn another_domain_by_way_of_a_leaf_node() {
 
 /// An account that imports the API of another one reads its streams under the subject that it imports it to.
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn another_account_by_way_of_an_api_prefix() {
     let config = "accounts {
         KEEPS { jetstream: enabled, users: [ { user: keeps, password: x } ]

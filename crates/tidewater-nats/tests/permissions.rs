@@ -91,7 +91,7 @@ fn assert_names(error: &Error, subject: &str) {
 }
 
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_source_of_core_nats_needs_its_subject() {
     let secured = Secured::new().await;
     let needed = Permissions::source("orders.>");
@@ -103,7 +103,7 @@ async fn a_source_of_core_nats_needs_its_subject() {
 }
 
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_source_of_jetstream_needs_these_and_no_more() {
     let secured = Secured::new().await;
     for filter in [None, Some(FILTER)] {
@@ -124,7 +124,7 @@ async fn a_source_of_jetstream_needs_these_and_no_more() {
 
 /// Who may read one part of a stream can't read another by asking for it.
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn permission_for_a_filter_is_for_that_filter_alone() {
     let secured = Secured::new().await;
     let needed = Permissions::stream_source("ORDERS", Some(FILTER));
@@ -136,7 +136,7 @@ async fn permission_for_a_filter_is_for_that_filter_alone() {
 }
 
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_sink_of_core_nats_needs_its_subject_and_an_inbox_to_be_sure() {
     let secured = Secured::new().await;
     let needed = Permissions::sink("orders.eu.new");
@@ -155,7 +155,7 @@ async fn a_sink_of_core_nats_needs_its_subject_and_an_inbox_to_be_sure() {
 }
 
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_sink_of_jetstream_needs_these_and_no_more() {
     let secured = Secured::new().await;
     let needed = Permissions::stream_sink("ORDERS", "orders.eu.new");
@@ -197,7 +197,7 @@ async fn who_shares_a_connection_without_an_inbox_is_told_too() {
 
 /// Inboxes of a user's own, as they are when users must not read each other's answers.
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn an_inbox_prefix_of_its_own() {
     let secured = Secured::new().await;
     let mut needed = Permissions::stream_source("ORDERS", None);
@@ -212,7 +212,7 @@ async fn an_inbox_prefix_of_its_own() {
 /// What a user may do changes while it is at it. A subscription that is taken away is an error, not silence; and what
 /// is given back works again.
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn permissions_that_change_while_a_source_reads() {
     let password = secret::secret("reader");
     let config = |publish: &str, subscribe: &str| {

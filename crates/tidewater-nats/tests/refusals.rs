@@ -52,7 +52,7 @@ fn path(file: &NamedTempFile) -> std::path::Display<'_> {
 }
 
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn passwords_tokens_and_nkeys() {
     let [right, wrong] = ["right", "wrong"].map(secret::secret);
     let server =
@@ -82,7 +82,7 @@ async fn passwords_tokens_and_nkeys() {
 }
 
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn credentials() {
     let (operator, other) = (Operator::new().unwrap(), Operator::new().unwrap());
     let mut account = operator.account("ours").unwrap();
@@ -116,7 +116,7 @@ async fn credentials() {
 /// A JWT that runs out while the source reads, and one that is taken back: told, and once the file has another, the
 /// same source goes on.
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn credentials_that_end_while_a_source_reads() {
     let operator = Operator::new().unwrap();
     let mut account = operator.account("ours").unwrap();
@@ -215,7 +215,7 @@ impl Files {
 }
 
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn certificates_of_servers() {
     let (ours, others) = (Authority::new("ours").unwrap(), Authority::new("others").unwrap());
     let [ca, other_ca] = [&ours, &others].map(|authority| file(&authority.pem()).unwrap());
@@ -245,7 +245,7 @@ async fn certificates_of_servers() {
 }
 
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn tls_where_there_is_none_and_none_where_it_comes_first() {
     let authority = Authority::new("ours").unwrap();
     let ca = file(&authority.pem()).unwrap();
@@ -263,7 +263,7 @@ async fn tls_where_there_is_none_and_none_where_it_comes_first() {
 }
 
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn certificates_of_clients() {
     let (ours, others) = (Authority::new("ours").unwrap(), Authority::new("others").unwrap());
     let ca = file(&ours.pem()).unwrap();
@@ -292,7 +292,7 @@ async fn certificates_of_clients() {
 
 /// A file that comes later is enough: nothing has to be started again.
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn what_is_put_right_works() {
     let password = secret::secret("late");
     let mut server = NatsServer::with_config("authorization { user: me, password: x }").unwrap();

@@ -14,7 +14,7 @@ use tidewater_testkit::broker::NatsServer;
 use crate::common::{TestStream, client, next, next_text, open};
 
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_stream_is_read_on_exactly_when_its_server_was_killed_and_came_back() {
     let mut server = NatsServer::start().unwrap();
     let stream = TestStream::new(&server.url(), |_| {}).await;
@@ -33,7 +33,7 @@ async fn a_stream_is_read_on_exactly_when_its_server_was_killed_and_came_back() 
 }
 
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_server_that_stays_away_ends_the_stream_and_subscribing_again_goes_on() {
     let mut server = NatsServer::start().unwrap();
     let stream = TestStream::new(&server.url(), |_| {}).await;
@@ -75,7 +75,7 @@ async fn a_server_that_stays_away_ends_the_stream_and_subscribing_again_goes_on(
 /// A stream in memory is made again by a restart, empty. Whether its time of creation changes or only its end goes
 /// back, nothing is read as if it were the old one.
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_stream_in_memory_that_a_restart_emptied_is_not_taken_for_the_old_one() {
     let mut server = NatsServer::start().unwrap();
     let stream = TestStream::new(&server.url(), |config| config.storage = StorageType::Memory).await;
@@ -101,7 +101,7 @@ async fn a_stream_in_memory_that_a_restart_emptied_is_not_taken_for_the_old_one(
 /// A loss of the connection stands in the stream where it was: after everything from before, and before everything
 /// from after.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_lost_connection_of_core_nats_is_a_gap_at_its_place() {
     let mut server = NatsServer::start().unwrap();
     let source = open(&format!("{}/live.>", server.url()));
@@ -133,7 +133,7 @@ async fn a_lost_connection_of_core_nats_is_a_gap_at_its_place() {
 /// The same when nothing of it has been taken from the socket yet: messages and the end of the connection are found
 /// at once.
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn what_came_with_the_end_of_the_connection_stands_before_the_gap() {
     let mut server = NatsServer::start().unwrap();
     let source = open(&format!("{}/live", server.url()));
@@ -165,7 +165,7 @@ async fn what_came_with_the_end_of_the_connection_stands_before_the_gap() {
 
 /// The hub learns that the source is down, and goes on with the same count when it is back, behind one gap.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn core_nats_that_stays_away_ends_the_stream_and_the_count_goes_on() {
     let mut server = NatsServer::start().unwrap();
     let source = open(&format!("{}/live", server.url()));

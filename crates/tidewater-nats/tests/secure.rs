@@ -110,13 +110,13 @@ impl Topic for Kept<TestStream> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_stream_keeps_the_contract_for_a_restricted_user() {
     source::run(&JetStream { secured: Secured::new().await, filtered: false }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_filtered_stream_keeps_the_contract_for_a_restricted_user() {
     source::run(&JetStream { secured: Secured::new().await, filtered: true }).await;
 }
@@ -165,7 +165,7 @@ impl Topic for Kept<Subject> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_subject_keeps_the_contract_for_a_restricted_user() {
     source::run(&Core(Secured::new().await)).await;
 }

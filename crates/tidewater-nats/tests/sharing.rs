@@ -56,7 +56,7 @@ impl Watched {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_hundred_channels_on_streams_are_one_connection() {
     let password = secret::secret("shared");
     let users = ["one", "two"].map(|user| format!("{{ user: {user}, password: {password:?} }}"));
@@ -120,7 +120,7 @@ async fn a_hundred_channels_on_streams_are_one_connection() {
 
 /// Many who are far behind, on one connection: each gets everything, and the server never finds the connection slow.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn many_readers_that_are_behind_do_not_hold_each_other_up() {
     const READERS: usize = 40;
     const MESSAGES: u64 = 2_000;
@@ -177,7 +177,7 @@ async fn sources_that_are_the_same_say_so() {
 
 /// Everything that a hundred channels cost in this process, for the docs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 #[cfg(target_os = "linux")]
 async fn what_a_hundred_channels_cost() {
     let watched = Watched::start("");

@@ -95,7 +95,7 @@ fn urls_of_sinks_name_one_subject() {
 }
 
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn what_is_too_large_is_refused_and_a_server_that_is_away_is_told() {
     let mut server = NatsServer::with_config("max_payload: 1000").unwrap();
     let stream = TestStream::new(&server.url(), |config| config.max_message_size = 500).await;
@@ -125,7 +125,7 @@ async fn what_is_too_large_is_refused_and_a_server_that_is_away_is_told() {
 /// A user who may publish to one subject only can't have the round trip that confirms; the message goes out all the
 /// same.
 #[tokio::test]
-#[ignore = "needs NATS: run cargo xtask test"]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
 async fn a_user_who_may_not_ask_can_publish_all_the_same() {
     let config = "authorization { users: [\n{ user: all, password: x }\n\
                   { user: one, password: x, permissions: { publish: [\"orders\"] } } ] }";
