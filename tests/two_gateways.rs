@@ -18,7 +18,11 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use fastrand::Rng;
-use tidewater_tests::{Gateway, NatsProducer, Offset, Oracle, SseClient, heavy, kafka, nats, repeat, seed};
+#[cfg(feature = "kafka")]
+use tidewater_tests::Transactions;
+use tidewater_tests::{
+    Gateway, Holes, NatsProducer, Offset, Oracle, SseClient, heavy, kafka, nats, repeat, seed,
+};
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -79,8 +83,46 @@ async fn over_a_jetstream_stream_with_credentials() -> Result<()> {
     Ok(())
 }
 
-async fn run(
-    url: &str,
+/// The same as production has it: TLS, a user whose password is in the environment and who may read the topic and no
+/// more. And a topic in zstd, written in transactions, every third of which is aborted.
+#[cfg(feature = "kafka")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Kafka: run cargo xtask test"]
+async fn over_a_kafka_topic_with_credentials_and_transactions() -> Result<()> {
+    use tidewater_tests::secure_kafka::{Access, Operation, Resource, Scram, SecureKafka};
+
+    let _alone = heavy().await;
+    let kafka = SecureKafka::shared()?;
+    for round in 1..=repeat() {
+        let topic = kafka::Topic::absent_at(kafka.admin(), "two-gateways", 4).in_zstd();
+        topic.make().await?;
+        let user = kafka.user("two-gateways", Scram::Sha512)?;
+        kafka.allow(&user.name, Operation::Read, Resource::Topic(topic.name()))?;
+        kafka.allow(&user.name, Operation::Describe, Resource::Topic(topic.name()))?;
+        let access = Access::sasl(kafka, &user)?;
+        let holes = Holes::default();
+        let producer = Producer::Transactions(Transactions::new(kafka.admin(), &topic, &holes)?, 0);
+        let told = Told { url: access.url(topic.name()), envs: access.environment().collect(), holes };
+        run_told(told, ["warp", "rocket"], 4, 0, producer).await.with_context(|| format!("round {round}"))?;
+    }
+    Ok(())
+}
+
+/// What gateways and oracles are told of a topic.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    url: String,
+    /// The gateways' environment.
+    envs: Vec<(String, String)>,
+    holes: Holes,
+}
+
+async fn run(url: &str, servers: [&str; 2], partitions: u32, first: u64, producer: Producer) -> Result<()> {
+    run_told(Told { url: url.to_owned(), ..Told::default() }, servers, partitions, first, producer).await
+}
+
+async fn run_told(
+    Told { url, envs, holes }: Told,
     servers: [&str; 2],
     partitions: u32,
     first: u64,
@@ -90,7 +132,7 @@ async fn run(
     let mut rng = Rng::with_seed(seed());
     let mut gateways = Vec::new();
     for server in servers {
-        let gateway = Gateway::new(server).channel("feed", url).start().await?;
+        let gateway = Gateway::new(server).channel("feed", &url).envs(envs.clone()).start().await?;
         gateway.until_live().await?;
         gateways.push(gateway);
     }
@@ -101,7 +143,7 @@ async fn run(
         let client = Client {
             rng: rng.fork(),
             gateways: [gateways[0].address(), gateways[1].address()],
-            oracle: Oracle::new(partitions, first),
+            oracle: Oracle::new(partitions, first).among(&holes),
             last_event_id: None,
             from_start: number % 3 == 0,
             goal: goal.subscribe(),
@@ -276,6 +318,9 @@ async fn break_now_and_then(gateway: &mut Gateway, rng: &mut Rng) -> Result<()> 
 enum Producer {
     Kafka(kafka::Topic),
     JetStream(NatsProducer, String),
+    /// And how many transactions there were.
+    #[cfg(feature = "kafka")]
+    Transactions(Transactions, u64),
 }
 
 impl Producer {
@@ -296,6 +341,14 @@ impl Producer {
     /// Appends to a partition; `produced` is the next offset of each.
     async fn send(&mut self, partition: u32, produced: &mut [u64], count: u64) -> Result<()> {
         let next = &mut produced[partition as usize];
+        #[cfg(feature = "kafka")]
+        if let Self::Transactions(producer, done) = self {
+            *done += 1;
+            if *done % 3 == 0 {
+                producer.write(partition, next, count.div_ceil(2), false)?;
+            }
+            return producer.write(partition, next, count, true);
+        }
         let lines: Vec<String> = (*next..*next + count).map(|at| Offset(partition, at).into()).collect();
         match self {
             Self::Kafka(topic) => topic.produce(partition, lines).await?,
@@ -303,6 +356,8 @@ impl Producer {
                 let sequences = producer.store(subject, &[], &lines).await?;
                 ensure!(sequences.iter().copied().eq(*next..*next + count), "stored at {sequences:?}");
             }
+            #[cfg(feature = "kafka")]
+            Self::Transactions(..) => {}
         }
         *next += count;
         Ok(())

@@ -13,6 +13,8 @@ pub struct Topic {
     broker: String,
     name: String,
     partitions: u32,
+    /// The topic's `compression.type`.
+    compression: &'static str,
 }
 
 impl Topic {
@@ -36,7 +38,19 @@ impl Topic {
 
     /// A name that nobody has used, and no topic yet: [`make`](Self::make) it.
     pub fn absent_at(broker: &str, base: &str, partitions: u32) -> Self {
-        Self { broker: broker.to_owned(), name: format!("{base}-{:08x}", fastrand::u32(..)), partitions }
+        Self {
+            broker: broker.to_owned(),
+            name: format!("{base}-{:08x}", fastrand::u32(..)),
+            partitions,
+            compression: "producer",
+        }
+    }
+
+    /// The same, which the broker will store in zstd whatever it is sent.
+    #[must_use]
+    pub fn in_zstd(mut self) -> Self {
+        self.compression = "zstd";
+        self
     }
 
     /// Makes the topic of this name. Messages may have 4 MiB.
@@ -45,8 +59,10 @@ impl Topic {
     /// If it exists, or the broker refuses.
     pub async fn make(&self) -> Result<()> {
         // A topic that was deleted just now may be there for another moment.
-        eventually("the topic to be made", || kafka_admin::create(&self.broker, &self.name, self.partitions))
-            .await?;
+        eventually("the topic to be made", || {
+            kafka_admin::create(&self.broker, &self.name, self.partitions, self.compression)
+        })
+        .await?;
         eventually("the topic's leaders", || async {
             let mut kcat = self.kcat("-L");
             let output = kcat.output().await.context("cannot run kcat")?;

@@ -19,10 +19,11 @@ mod real {
         types::RDKafkaErrorCode,
     };
 
-    /// A topic whose messages may have 4 MiB.
-    pub(crate) async fn create(broker: &str, topic: &str, partitions: u32) -> Result<()> {
+    /// A topic whose messages may have 4 MiB, stored in this compression.
+    pub(crate) async fn create(broker: &str, topic: &str, partitions: u32, compression: &str) -> Result<()> {
         let topic = NewTopic::new(topic, i32::try_from(partitions)?, TopicReplication::Fixed(1))
-            .set("max.message.bytes", "4194304");
+            .set("max.message.bytes", "4194304")
+            .set("compression.type", compression);
         let results = admin(broker)?.create_topics([&topic], &options()).await?;
         results.into_iter().try_for_each(told).context("creating the topic")
     }
@@ -65,7 +66,7 @@ mod without {
 
     const WITHOUT: &str = "the tests are built without their feature `kafka`";
 
-    pub(crate) async fn create(_: &str, topic: &str, _: u32) -> Result<()> {
+    pub(crate) async fn create(_: &str, topic: &str, _: u32, _: &str) -> Result<()> {
         bail!("cannot create {topic}: {WITHOUT}")
     }
 

@@ -26,6 +26,8 @@ mod kafka_admin;
 #[cfg(feature = "kafka")]
 mod kafka_cluster;
 mod kafka_server;
+#[cfg(feature = "kafka")]
+mod kafka_transactions;
 pub mod nats;
 mod nats_client;
 mod nats_server;
@@ -44,9 +46,11 @@ pub use gateway::{Gateway, GatewayBuilder};
 #[cfg(feature = "kafka")]
 pub use kafka_cluster::KafkaCluster;
 pub use kafka_server::KafkaServer;
+#[cfg(feature = "kafka")]
+pub use kafka_transactions::Transactions;
 pub use nats_server::NatsServer;
 pub use nats_wire::Producer as NatsProducer;
-pub use oracle::{Offset, Oracle};
+pub use oracle::{Holes, Offset, Oracle};
 pub use ports::free_port;
 pub use source::{Broker, Feed, Record};
 pub use wait::{PATIENCE, eventually, heavy, repeat, seed};

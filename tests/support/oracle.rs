@@ -1,5 +1,11 @@
 //! What I1, I2 and I6 promise to one client, checked event by event.
 
+use std::{
+    collections::BTreeSet,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use anyhow::{Context, Result, bail, ensure};
 use tidewater_core::Cursor;
 
@@ -34,14 +40,44 @@ pub struct Oracle {
     /// The first offset that the source gives: 0 for Kafka, 1 for JetStream.
     first: u64,
     partitions: u32,
+    holes: Holes,
     cursor: Option<Cursor>,
     received: u64,
+}
+
+/// Offsets that hold no message that may be seen: what was aborted, and the markers of transactions. Added before they
+/// are written, shared by all oracles of a topic.
+#[derive(Clone, Debug, Default)]
+pub struct Holes(Arc<Mutex<BTreeSet<(u32, u64)>>>);
+
+impl Holes {
+    /// Adds offsets of a partition.
+    pub fn add(&self, partition: u32, offsets: Range<u64>) {
+        let mut holes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        holes.extend(offsets.map(|offset| (partition, offset)));
+    }
+
+    /// The first offset from this one on that may hold a message.
+    fn skip(&self, partition: u32, mut offset: u64) -> u64 {
+        let holes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while holes.contains(&(partition, offset)) {
+            offset += 1;
+        }
+        offset
+    }
 }
 
 impl Oracle {
     /// A client that has nothing yet.
     pub fn new(partitions: u32, first: u64) -> Self {
-        Self { first, partitions, cursor: None, received: 0 }
+        Self { first, partitions, holes: Holes::default(), cursor: None, received: 0 }
+    }
+
+    /// The same of a topic that has these holes. A cursor before one is as good as a cursor behind it.
+    #[must_use]
+    pub fn among(mut self, holes: &Holes) -> Self {
+        self.holes = holes.clone();
+        self
     }
 
     /// Takes the next event that the client got.
@@ -64,7 +100,8 @@ impl Oracle {
     /// The next offset that it shall get.
     pub fn next(&self, partition: u32) -> u64 {
         let topics = self.cursor.as_ref().map(Cursor::topics).unwrap_or_default();
-        topics.first().map_or(0, |topic| topic.offset(partition)).max(self.first)
+        let next = topics.first().map_or(0, |topic| topic.offset(partition)).max(self.first);
+        self.holes.skip(partition, next)
     }
 
     /// How many messages it has had.
@@ -111,13 +148,15 @@ impl Oracle {
         Ok(())
     }
 
-    /// Equal, with what lies before the first offset taken as the first.
+    /// Equal, with what lies before the first offset taken as the first, and what lies in a hole as its end.
     fn same(&self, a: &Cursor, b: &Cursor) -> bool {
         match (a.topics(), b.topics()) {
             ([a], [b]) => {
                 (a.tag, a.epoch) == (b.tag, b.epoch)
-                    && (0..self.partitions)
-                        .all(|n| a.offset(n).max(self.first) == b.offset(n).max(self.first))
+                    && (0..self.partitions).all(|n| {
+                        let place = |offset: u64| self.holes.skip(n, offset.max(self.first));
+                        place(a.offset(n)) == place(b.offset(n))
+                    })
             }
             _ => false,
         }
@@ -160,6 +199,26 @@ mod tests {
             event("message", "0:6", &[7, 1]),
         ])?;
         assert!(oracle.has_reached(&[7, 1]) && !oracle.has_reached(&[7, 2]) && oracle.received() == 3);
+        Ok(())
+    }
+
+    #[test]
+    fn a_hole_is_passed_over_and_nothing_else() -> Result<()> {
+        let holes = Holes::default();
+        holes.add(0, 6..9);
+        let take = |events: &[Event]| -> Result<Oracle> {
+            let mut oracle = Oracle::new(2, 0).among(&holes);
+            events.iter().try_for_each(|event| oracle.take(event))?;
+            Ok(oracle)
+        };
+        let start = [event("tidewater.cursor", "", &[5]), event("message", "0:5", &[6])];
+        let oracle = take(&start)?;
+        assert!(oracle.has_reached(&[9, 0]) && !oracle.has_reached(&[10, 0]));
+        take(&[&start[..], &[event("message", "0:9", &[10])]].concat())?;
+        take(&[&start[..], &[event("tidewater.cursor", "", &[8]), event("message", "0:9", &[10])]].concat())?;
+        for bad in ["0:7", "0:10"] {
+            assert!(take(&[&start[..], &[event("message", bad, &[11])]].concat()).is_err(), "{bad}");
+        }
         Ok(())
     }
 
