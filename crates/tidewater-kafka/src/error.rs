@@ -116,13 +116,13 @@ pub(crate) fn no_broker(brokers: &str, last: Option<(Code, String)>) -> Error {
         ),
         Cause::Certificate => (
             ErrorKind::Denied,
-            "the certificate is not accepted of the broker at",
+            "we do not accept the certificate of the broker at",
             "does ssl.ca.location hold the certificate of its issuer, has it expired, and is it for this host name \
              (ssl.endpoint.identification.algorithm)?",
         ),
         Cause::OwnCertificate => (
             ErrorKind::Denied,
-            "our certificate is not accepted by the broker at",
+            "no certificate of ours is accepted by the broker at",
             "are ssl.certificate.location and ssl.key.location (or ssl.keystore.location) given, not expired, and \
              from an issuer that the broker trusts?",
         ),
