@@ -56,6 +56,9 @@ Examples:
   tidewater serve --channel orders=kafka://localhost:9092/orders
   tidewater serve --channel a=nats://localhost:4222/a.* --channel b=jetstream://localhost:4222/STREAM
   tidewater serve --channel orders=kafka://localhost:9092/orders --allow-publish orders
+  tidewater serve --channel 'orders=kafka:///orders?config=client.properties'
+  tidewater serve --channel 'notes=nats://nats.example/notes.>?user=web&password=${NATS_PASSWORD}'
+      a file of the client's settings; a secret from the environment
   tidewater serve --listen 0.0.0.0:80 --server salvo --cors-origin https://app.example
 
 Whoever can reach the address can read every channel, and publish where that is allowed: put a proxy with
