@@ -1,6 +1,10 @@
 //! How a command fails: a text a person can act on, and an exit code a script can.
 
-use std::{fmt, io, process::ExitCode};
+use std::{
+    fmt,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use tidewater::{Error, ErrorKind};
 
@@ -62,7 +66,8 @@ impl Failure {
             FailureKind::Usage => 2,
             FailureKind::Listen => 3,
         };
-        eprintln!("error: {self}");
+        // Without anybody to read it the exit code says enough.
+        writeln!(io::stderr(), "error: {self}").ok();
         ExitCode::from(code)
     }
 }

@@ -19,6 +19,8 @@ pub(crate) fn init(filter: Option<&str>, command: &Command) -> Result<(), Failur
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
+        // What reads standard error may end first. To say so there would panic in whatever had something to log.
+        .log_internal_errors(false)
         .init();
     Ok(())
 }

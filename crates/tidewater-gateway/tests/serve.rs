@@ -143,6 +143,20 @@ fn a_signal_drains_and_ends_it() {
     }
 }
 
+/// What collects the logs may end first. Nothing that logs may fail by it: neither serving nor the end.
+#[test]
+fn it_serves_and_ends_when_nobody_takes_its_logs() {
+    for server in servers() {
+        let gateway = Gateway::start_unread(&["--server", server, "--log", "trace"]);
+        let (answer, text) = request(&gateway.address, "POST /channels/demo", &[], b"hello");
+        assert_eq!(answer.status, 202, "{server}: {text}");
+        let mut stream = Answer::open(&gateway.address, "GET /channels/demo?since=earliest", &[], b"");
+        assert!(stream.until("hello\n").contains("data: hello\n"), "{server}");
+        gateway.signal(Signal::TERM);
+        assert_eq!(gateway.end().0, Some(0), "{server}");
+    }
+}
+
 /// I9, I10: while one client doesn't read, those that come are told when to come back, and no load balancer sends more.
 #[test]
 fn while_it_drains_it_is_not_ready_and_sends_clients_away() {

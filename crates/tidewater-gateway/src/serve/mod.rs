@@ -23,7 +23,12 @@ mod shutdown;
 #[cfg(feature = "warp")]
 mod warp;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 pub(crate) use config::Config;
 pub(crate) use kind::ServerKind;
@@ -48,7 +53,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let address = listen::resolve(&config.listen).await?;
     let site = Arc::new(Site::open(&config)?);
     if !address.ip().is_loopback() {
-        eprintln!("{}", config.exposure(address));
+        // Nobody may read it.
+        writeln!(io::stderr(), "{}", config.exposure(address)).ok();
     }
     let shutdown = Shutdown::new(site.hub().clone(), config.drain_timeout)?;
     match config.server {
