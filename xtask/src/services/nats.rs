@@ -23,6 +23,10 @@ use crate::{
 const MODULE: &str = "github.com/nats-io/nats-server/v2";
 const VERSION: &str = "v2.15.2";
 
+/// A stream that is always there. With an account's last stream the server (2.15) removes the folder of them all, and
+/// another that is made in the same moment fails: tests that run side by side make and delete theirs all the time.
+const KEEPER: &str = "tidewater-keeper";
+
 /// Starts a nats-server and waits until JetStream answers: with the data and on the port that it had `before`, else
 /// with none on the port given.
 pub(super) fn start(place: &Place, before: Option<&Service>, port: u16) -> Result<Service> {
@@ -46,7 +50,11 @@ pub(super) fn start(place: &Place, before: Option<&Service>, port: u16) -> Resul
     let pid = process::spawn_detached(Command::new(&binary).arg("-c").arg(&config), &log)?;
     let mut service =
         Service { pid, port, listeners: Vec::new(), version: String::new(), from: binary, log, config };
-    match wait(&service, Duration::from_secs(30)) {
+    let up = wait(&service, Duration::from_secs(30)).and_then(|version| {
+        nats_wire::create_stream(port, KEEPER, &[KEEPER])?;
+        Ok(version)
+    });
+    match up {
         Ok(version) => service.version = version,
         Err(error) => {
             service.stop()?;
