@@ -85,11 +85,13 @@ impl Bare {
 
     fn doctor(&self) -> Result<String> {
         let table = process::output(&mut self.xtask(&["doctor"]))?;
+        let downloads = workspace::target().join("services").display().to_string();
         let missing = table.lines().filter(|line| line.contains(" MISSING ")).count();
         for name in ["make", "Java 17", "Kafka", "nats-server", "browser"] {
             let row = table.lines().find(|line| line.trim_start().starts_with(name));
+            // A download of an earlier run is there for a newcomer's second run, too.
             ensure!(
-                row.is_some_and(|row| row.contains("MISSING")),
+                row.is_some_and(|row| row.contains("MISSING") || row.contains(&downloads)),
                 "{name} is not told as missing:\n{table}"
             );
         }
