@@ -210,22 +210,6 @@ impl Gateway {
             .context("cannot signal the gateway")
     }
 
-    /// Stops it where it stands (SIGSTOP), until [`go_on`](Self::go_on).
-    ///
-    /// # Errors
-    /// If it does not run.
-    pub fn pause(&self) -> Result<()> {
-        self.signal(Signal::STOP)
-    }
-
-    /// Lets it go on (SIGCONT).
-    ///
-    /// # Errors
-    /// If it does not run.
-    pub fn go_on(&self) -> Result<()> {
-        self.signal(Signal::CONT)
-    }
-
     /// Waits for its own end.
     ///
     /// # Errors
