@@ -109,7 +109,7 @@ async fn read_to(client: &mut SseClient, oracle: &mut Oracle, ends: &[u64]) -> R
 async fn shown(client: &mut SseClient, from: u64, to: u64) -> Result<()> {
     for number in numbers(from, to) {
         let event = client.expect_shown().await.with_context(|| format!("waiting for {number}"))?;
-        ensure!((&*event.event_type, &event.data) == ("message", &number), "{event:?}, not {number}");
+        ensure!((&*event.event_type, &*event.data) == ("message", &*number), "{event:?}, not {number}");
     }
     Ok(())
 }

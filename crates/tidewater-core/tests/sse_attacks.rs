@@ -112,8 +112,8 @@ fn decode(wire: &[u8]) -> (Vec<Event>, Vec<String>) {
     let (mut events, mut comments) = (Vec::new(), Vec::new());
     while let Some(item) = decoder.next_item().unwrap() {
         match item {
-            Item::Event(event) => events.push(event.to_event()),
-            Item::Comment(comment) => comments.push(comment.to_owned()),
+            Item::Event(event) => events.push(event),
+            Item::Comment(comment) => comments.push(comment.into()),
             other => panic!("a forged {other:?}"),
         }
     }
@@ -126,8 +126,8 @@ fn oracle(wire: &[u8]) -> Vec<Event> {
     let events: Vec<_> = chunks.eventsource().collect().now_or_never().unwrap();
     let ours = |event: eventsource_stream::Event| Event {
         event_type: event.event.into(),
-        data: event.data,
-        last_event_id: event.id,
+        data: event.data.into(),
+        last_event_id: event.id.into(),
     };
     events.into_iter().map(|event| ours(event.unwrap())).collect()
 }
@@ -152,8 +152,8 @@ impl Fields {
     fn expected(&self) -> Event {
         Event {
             event_type: self.event.clone().unwrap_or_else(|| "message".to_owned()).into(),
-            data: with_lf(self.data.as_deref().unwrap()),
-            last_event_id: self.id.clone().unwrap_or_default(),
+            data: with_lf(self.data.as_deref().unwrap()).into(),
+            last_event_id: self.id.clone().unwrap_or_default().into(),
         }
     }
 

@@ -273,7 +273,7 @@ async fn one_channels_map_does_not_harm_the_others() {
             match &*event.event_type {
                 "tidewater.cursor" => {}
                 "tidewater.gap" => got.push("gap".to_owned()),
-                _ => got.push(event.data),
+                _ => got.push(event.data.into()),
             }
         }
         assert_eq!(got, expected, "{}", channel.name());

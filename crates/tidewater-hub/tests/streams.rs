@@ -423,7 +423,7 @@ async fn a_map_chooses_renames_and_may_fail() {
             .into_iter()
             .map(|event| (event.event_type, event.data))
             .collect();
-        let shown = |name: &'static str, data: &str| (name.into(), data.to_owned());
+        let shown = |name: &'static str, data: &str| (name.into(), data.into());
         let first = shown("message", "mapped");
         let failed = match on_failure {
             MapFailure::AsIs => [shown("message", "bad"), shown("message", "panic")],

@@ -1,17 +1,17 @@
 //! The decoder: chunks in, events out.
 
-use std::borrow::Cow;
-use std::collections::VecDeque;
-
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
 use super::error::DecodeError;
-use super::parse::{Parser, Step};
+use super::event::{Event, Item, Limits};
+use super::input::{Input, Read};
+use super::parse::Parser;
+use super::text::Utf8Bytes;
 
 /// An incremental parser of event streams, exactly as WHATWG HTML §9.2.5 and §9.2.6 have it.
 ///
-/// [`feed`](Decoder::feed) it what arrived, cut in any way, then take what that completed until there is no more.
-/// At the end of the stream drop it: an unfinished block is no event.
+/// [`feed_bytes`](Decoder::feed_bytes) it what arrived, cut in any way, then take what that completed until there is no
+/// more. At the end of the stream drop it: an unfinished block is no event.
 ///
 /// ```
 /// use tidewater_core::sse::Decoder;
@@ -26,13 +26,20 @@ use super::parse::{Parser, Step};
 /// # Ok::<(), tidewater_core::sse::DecodeError>(())
 /// ```
 ///
-/// Time is linear in the bytes fed. Memory is at most [`Limits`]: one unfinished line and one unfinished event
-/// (and the last id), on top of the chunks that were fed and not yet read.
-#[derive(Debug, Default)]
+/// Time is linear in the bytes fed. Memory is at most [`Limits`]: one unfinished line and one unfinished event (and the
+/// last id), on top of the chunks that were fed and not yet read. Nothing of a chunk that is read is kept, but by the
+/// events that were cut from it ([`Utf8Bytes`]).
+#[derive(Debug)]
 pub struct Decoder {
+    input: Input,
     parser: Parser,
-    input: VecDeque<Bytes>,
     failed: Option<DecodeError>,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::with_limits(Limits::default())
+    }
 }
 
 impl Decoder {
@@ -43,12 +50,12 @@ impl Decoder {
 
     /// A decoder with bounds of one's own.
     pub fn with_limits(limits: Limits) -> Self {
-        Self { parser: Parser::new(limits), ..Self::default() }
+        Self { input: Input::default(), parser: Parser::new(limits), failed: None }
     }
 
     /// Sets what an earlier connection left as its last event id: events carry it until the stream sets another.
     #[must_use]
-    pub fn with_last_event_id(mut self, id: impl Into<String>) -> Self {
+    pub fn with_last_event_id(mut self, id: impl Into<Utf8Bytes>) -> Self {
         self.parser.last_event_id = id.into();
         self
     }
@@ -60,17 +67,19 @@ impl Decoder {
         self
     }
 
-    /// Gives it the next bytes of the stream (a copy of them).
+    /// Gives it the next bytes of the stream, which are copied.
     ///
     /// Take everything that is complete before feeding more: what is not taken is kept.
     pub fn feed(&mut self, chunk: &[u8]) {
-        self.feed_bytes(Bytes::copy_from_slice(chunk));
+        if !self.feed_inside_line(chunk) {
+            self.input.push_slice(chunk);
+        }
     }
 
-    /// [`feed`](Decoder::feed) without the copy.
+    /// [`feed`](Decoder::feed) without a copy, unless the chunk is very small: events are slices of it.
     pub fn feed_bytes(&mut self, chunk: Bytes) {
-        if self.failed.is_none() && !chunk.is_empty() {
-            self.input.push_back(chunk);
+        if !self.feed_inside_line(&chunk) {
+            self.input.push(chunk);
         }
     }
 
@@ -79,39 +88,29 @@ impl Decoder {
     /// # Errors
     /// A line or an event past its limit. The decoder answers with that error from then on.
     pub fn next_event(&mut self) -> Result<Option<Event>, DecodeError> {
+        self.parser.comments = false;
         loop {
             match self.step()? {
                 None => return Ok(None),
-                Some(Step::Event) => return Ok(Some(self.take_event())),
-                Some(Step::Comment | Step::Retry(_)) => {}
+                Some(Item::Event(event)) => return Ok(Some(event)),
+                Some(_) => {}
             }
         }
     }
 
-    /// The next item that is complete, lent from the decoder's own buffers: nothing is allocated for it.
+    /// The next item that is complete: an event, a comment, a change of the reconnection time.
     ///
     /// # Errors
     /// Those of [`next_event`](Decoder::next_event).
-    pub fn next_item(&mut self) -> Result<Option<Item<'_>>, DecodeError> {
-        Ok(self.step()?.map(|step| match step {
-            Step::Event => Item::Event(EventRef {
-                event_type: if self.parser.event_type.is_empty() {
-                    DEFAULT_TYPE
-                } else {
-                    &self.parser.event_type
-                },
-                data: &self.parser.text,
-                last_event_id: &self.parser.last_event_id,
-            }),
-            Step::Comment => Item::Comment(&self.parser.text),
-            Step::Retry(millis) => Item::Retry(millis),
-        }))
+    pub fn next_item(&mut self) -> Result<Option<Item>, DecodeError> {
+        self.parser.comments = true;
+        self.step()
     }
 
     /// The last event id string: what to send as `Last-Event-ID` when connecting again. Empty means none.
     ///
     /// A blank line sets it, also one that ends a block without data; an unfinished block does not.
-    pub fn last_event_id(&self) -> &str {
+    pub fn last_event_id(&self) -> &Utf8Bytes {
         &self.parser.last_event_id
     }
 
@@ -133,107 +132,54 @@ impl Decoder {
         self.failed = None;
     }
 
-    fn step(&mut self) -> Result<Option<Step>, DecodeError> {
+    /// A small chunk that neither begins nor ends a line, where nothing waits before it, goes straight to its line.
+    fn feed_inside_line(&mut self, chunk: &[u8]) -> bool {
+        if chunk.len() > DIRECT || self.failed.is_some() {
+            return self.failed.is_some();
+        }
+        let direct = self.input.is_direct()
+            && self.parser.text_is_read()
+            && !chunk.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
+        if direct && let Err(error) = self.parser.hold(chunk) {
+            self.fail(error);
+        }
+        direct
+    }
+
+    fn step(&mut self) -> Result<Option<Item>, DecodeError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
+        self.read().inspect_err(|error| self.fail(*error))
+    }
+
+    /// Reads on until something is complete or nothing is left to read.
+    fn read(&mut self) -> Result<Option<Item>, DecodeError> {
         loop {
-            // An event that was lent out is given back even when there is nothing to read.
-            let Some(chunk) = self.input.front_mut() else { return self.parser.step(&mut &[][..]) };
-            let mut rest: &[u8] = chunk;
-            match self.parser.step(&mut rest) {
-                Ok(step) => {
-                    let read = chunk.len() - rest.len();
-                    chunk.advance(read);
-                    if chunk.is_empty() {
-                        self.input.pop_front();
+            if let Some(item) = self.parser.read_text()? {
+                return Ok(Some(item));
+            }
+            match self.input.next(self.parser.wants_piece()) {
+                None => return Ok(None),
+                Some(Read::Text(text)) => self.parser.begin_text(text),
+                Some(Read::Piece { bytes, ended: false }) => self.parser.hold(bytes)?,
+                Some(Read::Piece { bytes, ended: true }) => {
+                    if let Some(item) = self.parser.end_line(bytes)? {
+                        return Ok(Some(item));
                     }
-                    if step.is_some() {
-                        return Ok(step);
-                    }
-                }
-                Err(error) => {
-                    self.restart();
-                    self.failed = Some(error);
-                    return Err(error);
                 }
             }
         }
     }
 
-    fn take_event(&mut self) -> Event {
-        let event_type = match std::mem::take(&mut self.parser.event_type) {
-            name if name.is_empty() => Cow::Borrowed(DEFAULT_TYPE),
-            name => Cow::Owned(name),
-        };
-        let data = std::mem::take(&mut self.parser.text);
-        Event { event_type, data, last_event_id: self.parser.last_event_id.clone() }
+    fn fail(&mut self, error: DecodeError) {
+        self.restart();
+        self.failed = Some(error);
     }
 }
 
-/// An event as a client's listener sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Event {
-    /// The `event` field, or `message`.
-    pub event_type: Cow<'static, str>,
-    /// The `data` lines, joined by LF.
-    pub data: String,
-    /// The id that was the last one when the event was dispatched: its own, or one set before. Empty means none.
-    pub last_event_id: String,
-}
-
-/// An [`Event`] lent by the decoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct EventRef<'a> {
-    /// See [`Event::event_type`].
-    pub event_type: &'a str,
-    /// See [`Event::data`].
-    pub data: &'a str,
-    /// See [`Event::last_event_id`].
-    pub last_event_id: &'a str,
-}
-
-impl EventRef<'_> {
-    /// A copy that can be kept.
-    pub fn to_event(&self) -> Event {
-        let event_type = match self.event_type {
-            DEFAULT_TYPE => Cow::Borrowed(DEFAULT_TYPE),
-            name => Cow::Owned(name.to_owned()),
-        };
-        Event { event_type, data: self.data.to_owned(), last_event_id: self.last_event_id.to_owned() }
-    }
-}
-
-/// One thing that the stream said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Item<'a> {
-    /// An event, at its blank line.
-    Event(EventRef<'a>),
-    /// A comment line: all that follows the colon, a leading space included.
-    Comment(&'a str),
-    /// The reconnection time was set, in milliseconds; at its line, before the event of its block.
-    Retry(u64),
-}
-
-/// Bounds of what a [`Decoder`] holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Longest line, in bytes without its end. 16 MiB by default.
-    pub max_line_bytes: usize,
-    /// Most bytes of one event: its data (with a line end for every line), type and id together. 16 MiB by default.
-    ///
-    /// Counted as they came: bytes that are not UTF-8 grow to at most three times as many when they are replaced.
-    pub max_event_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { max_line_bytes: 16 << 20, max_event_bytes: 16 << 20 }
-    }
-}
-
-const DEFAULT_TYPE: &str = "message";
+/// Chunks of at most so many bytes are looked at as they come.
+const DIRECT: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -243,11 +189,11 @@ mod tests {
     fn items_come_in_the_order_of_the_stream() {
         let mut decoder = Decoder::new();
         decoder.feed(b":hello\nretry: 20\ndata: x\nid: 1\n\n:bye\n");
-        assert_eq!(decoder.next_item(), Ok(Some(Item::Comment("hello"))));
+        assert_eq!(decoder.next_item(), Ok(Some(Item::Comment("hello".into()))));
         assert_eq!(decoder.next_item(), Ok(Some(Item::Retry(20))));
-        let event = EventRef { event_type: "message", data: "x", last_event_id: "1" };
+        let event = Event { event_type: "message".into(), data: "x".into(), last_event_id: "1".into() };
         assert_eq!(decoder.next_item(), Ok(Some(Item::Event(event))));
-        assert_eq!(decoder.next_item(), Ok(Some(Item::Comment("bye"))));
+        assert_eq!(decoder.next_item(), Ok(Some(Item::Comment("bye".into()))));
         assert_eq!(decoder.next_item(), Ok(None));
     }
 
@@ -294,7 +240,10 @@ mod tests {
         assert_eq!(decoder.next_event(), error);
         decoder.feed(b"\n\ndata: z\n\n");
         assert_eq!(decoder.next_event(), error);
-        assert_eq!((decoder.buffered(), decoder.input.len(), decoder.last_event_id()), (0, 0, "1"));
+        assert_eq!(
+            (decoder.buffered(), decoder.input.is_direct(), &**decoder.last_event_id()),
+            (0, true, "1")
+        );
         decoder.restart();
         decoder.feed(b"data: z\n\n");
         assert_eq!(decoder.next_event().unwrap().unwrap().last_event_id, "1");
@@ -307,9 +256,39 @@ mod tests {
         assert_eq!(decoder.next_event().unwrap().unwrap().last_event_id, "1");
         assert_eq!(decoder.next_event(), Ok(None));
         decoder.restart();
-        assert_eq!((decoder.last_event_id(), decoder.retry(), decoder.buffered()), ("1", Some(7), 0));
+        assert_eq!((&**decoder.last_event_id(), decoder.retry(), decoder.buffered()), ("1", Some(7), 0));
         decoder.feed("\u{feff}\ndata: b\n\n".as_bytes());
         let event = Event { event_type: "message".into(), data: "b".into(), last_event_id: "1".into() };
         assert_eq!(decoder.next_event(), Ok(Some(event)));
+    }
+
+    #[test]
+    fn texts_are_slices_of_the_chunk_and_the_chunk_can_go() {
+        let block = "event: price\ndata: 12.50, which is more than before\nid: 42\n\n";
+        let chunk = Bytes::from(block.repeat(4));
+        let (held, mut decoder) = (chunk.clone(), Decoder::new());
+        decoder.feed_bytes(chunk);
+        let events: Vec<Event> = std::iter::from_fn(|| decoder.next_event().unwrap()).collect();
+        assert_eq!(events.len(), 4);
+        for event in &events[1..] {
+            for text in [&event.event_type, &event.data, &event.last_event_id] {
+                assert!(held.as_ptr_range().contains(&text.as_ptr()), "{text} was copied");
+            }
+        }
+        drop(events);
+        assert!(held.is_unique(), "the decoder keeps the chunk");
+        assert_eq!(decoder.last_event_id(), "42");
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_replaced_and_the_rest_of_the_chunk_is_shared() {
+        let good = "data: a line that is long enough to lie in a text of its own\n\n".repeat(3);
+        let chunk = Bytes::from([good.as_bytes(), b"data: \xff\r\n\r\n", good.as_bytes()].concat());
+        let (held, mut decoder) = (chunk.clone(), Decoder::new());
+        decoder.feed_bytes(chunk);
+        let events: Vec<Event> = std::iter::from_fn(|| decoder.next_event().unwrap()).collect();
+        assert_eq!((events.len(), &*events[3].data), (7, "\u{fffd}"));
+        assert!(held.as_ptr_range().contains(&events[1].data.as_ptr()));
+        assert!(held.as_ptr_range().contains(&events[5].data.as_ptr()));
     }
 }

@@ -31,18 +31,24 @@
 //! platform tests assert: the last event id outlives its connection ([`Decoder::restart`]), although the text
 //! gives each stream an empty id buffer.
 
+mod block;
 mod decode;
 mod encode;
 mod error;
+mod event;
+mod input;
 mod name;
 mod parse;
 mod stream;
+mod text;
 
-pub use decode::{Decoder, Event, EventRef, Item, Limits};
+pub use decode::Decoder;
 pub use encode::{
     Frame, encode_comment_into, encode_data_into, encode_end_into, encode_event_id_into, encode_event_into,
     encode_head_into, encode_id_into, encode_retry_into,
 };
 pub use error::{DecodeError, EncodeError, Field, StreamError};
+pub use event::{Event, Item, Limits};
 pub use name::{EventId, EventName};
 pub use stream::{DecodeStream, decode_stream};
+pub use text::Utf8Bytes;

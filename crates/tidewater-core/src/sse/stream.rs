@@ -7,8 +7,9 @@ use bytes::Bytes;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use super::decode::{Decoder, Event};
+use super::decode::Decoder;
 use super::error::StreamError;
+use super::event::Event;
 
 /// Decodes a stream of chunks, such as the body of a response.
 ///
@@ -95,7 +96,7 @@ mod tests {
         decoder: Decoder,
     ) -> Vec<Result<String, StreamError<&'static str>>> {
         decode_stream(stream::iter(chunks), decoder)
-            .map(|item| item.map(|event| event.data))
+            .map(|item| item.map(|event| event.data.into()))
             .collect()
             .now_or_never()
             .unwrap()

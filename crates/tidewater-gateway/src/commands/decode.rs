@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use bytes::BytesMut;
 use serde::Serialize;
-use tidewater::sse::{DecodeError, Decoder, EventRef, Item, Limits};
+use tidewater::sse::{DecodeError, Decoder, Event, Item, Limits};
 
 use crate::{failure::Failure, output::Output};
 
@@ -67,9 +67,9 @@ pub(crate) struct Printed<'a> {
     last_event_id: &'a str,
 }
 
-impl<'a> From<EventRef<'a>> for Printed<'a> {
-    fn from(event: EventRef<'a>) -> Self {
-        Self { event_type: event.event_type, data: event.data, last_event_id: event.last_event_id }
+impl<'a> From<&'a Event> for Printed<'a> {
+    fn from(event: &'a Event) -> Self {
+        Self { event_type: &event.event_type, data: &event.data, last_event_id: &event.last_event_id }
     }
 }
 
@@ -86,7 +86,7 @@ const CHUNK: usize = 64 << 10;
 fn print_complete(decoder: &mut Decoder, output: &mut Output) -> Result<(), Failure> {
     loop {
         match decoder.next_item() {
-            Ok(Some(Item::Event(event))) => output.json(&Printed::from(event))?,
+            Ok(Some(Item::Event(event))) => output.json(&Printed::from(&event))?,
             Ok(Some(_)) => {}
             Ok(None) => return Ok(()),
             Err(error) => return Err(too_long(error)),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future::Either};
 use tidewater::{
     payload::CURSOR_EVENT,
-    sse::{DecodeError, Decoder, EventRef, Item},
+    sse::{DecodeError, Decoder, Event, Item},
 };
 
 pub(crate) use http::Http;
@@ -53,7 +53,7 @@ const LEAST_RETRY: Duration = Duration::from_millis(100);
 
 /// Prints events until there are enough, or no more.
 pub(crate) async fn follow(upstream: Upstream, follow: Follow) -> Result<(), Failure> {
-    let mut decoder = Decoder::new().with_last_event_id(&follow.last_event_id);
+    let mut decoder = Decoder::new().with_last_event_id(&*follow.last_event_id);
     let mut printer = Printer { output: Output::new(), left: follow.count, follow };
     let (mut connected, mut failures) = (false, 0_u32);
     while !printer.is_done() {
@@ -137,7 +137,7 @@ impl Printer {
     fn print_complete(&mut self, decoder: &mut Decoder) -> Result<(), Failure> {
         while !self.is_done() {
             match decoder.next_item() {
-                Ok(Some(Item::Event(event))) => self.print(event)?,
+                Ok(Some(Item::Event(event))) => self.print(&event)?,
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(DecodeError::LineTooLong { limit } | DecodeError::EventTooLong { limit }) => {
@@ -151,7 +151,7 @@ impl Printer {
         Ok(())
     }
 
-    fn print(&mut self, event: EventRef<'_>) -> Result<(), Failure> {
+    fn print(&mut self, event: &Event) -> Result<(), Failure> {
         if event.event_type == CURSOR_EVENT && !self.follow.cursors {
             return Ok(());
         }
@@ -166,11 +166,11 @@ impl Printer {
 
 /// `TYPE: DATA`, further lines of data indented. Control characters are shown, not obeyed: a payload must not be able
 /// to speak to the terminal.
-struct Plain<'a>(EventRef<'a>);
+struct Plain<'a>(&'a Event);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_shown(f, self.0.event_type)?;
+        write_shown(f, &self.0.event_type)?;
         f.write_str(":")?;
         for (index, line) in self.0.data.split('\n').enumerate() {
             f.write_str(if index == 0 { " " } else { "\n    " })?;
@@ -198,12 +198,18 @@ fn unreachable(address: &str, error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tidewater::sse::Utf8Bytes;
+
     use super::*;
 
     #[test]
     fn plain_text_cannot_speak_to_the_terminal() {
-        let event = EventRef { event_type: "a", data: "x\n\u{1b}[2J\ty\u{9b}", last_event_id: "" };
-        assert_eq!(Plain(event).to_string(), "a: x\n    \\u{1b}[2J\ty\\u{9b}");
+        let event = Event {
+            event_type: "a".into(),
+            data: "x\n\u{1b}[2J\ty\u{9b}".into(),
+            last_event_id: Utf8Bytes::new(),
+        };
+        assert_eq!(Plain(&event).to_string(), "a: x\n    \\u{1b}[2J\ty\\u{9b}");
     }
 
     #[test]

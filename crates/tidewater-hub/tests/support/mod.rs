@@ -338,7 +338,7 @@ impl Books {
                 old.epoch == own.epoch && (0..).zip(old.offsets()).any(|(p, next)| own.offset(p) < *next);
             assert!(!lower, "I6: an id went down within a stream: {before:?} -> {id:?}");
         }
-        self.last_id = Some(event.last_event_id.clone());
+        self.last_id = Some(event.last_event_id.to_string());
         match &*event.event_type {
             "tidewater.cursor" => {
                 self.cursors += 1;

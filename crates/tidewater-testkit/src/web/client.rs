@@ -251,7 +251,7 @@ impl Events {
     pub(super) async fn data(&mut self, count: usize) -> Result<Vec<String>, Failure> {
         let mut data = Vec::new();
         for _ in 0..count {
-            data.push(self.seen().await?.data);
+            data.push(self.seen().await?.data.into());
         }
         Ok(data)
     }

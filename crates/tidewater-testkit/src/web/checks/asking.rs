@@ -30,7 +30,7 @@ pub async fn the_bytes_are_the_hubs(server: &dyn Server) -> Checked {
         expected.extend_from_slice(&bytes);
         decoder.feed_bytes(bytes);
         while let Some(event) = decoder.next_event()? {
-            last = event.data;
+            last = event.data.into();
         }
     }
     for path in ["/closed", "/open", "/keys/k"] {
