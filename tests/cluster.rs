@@ -92,7 +92,7 @@ fn texts(base: &str, count: usize) -> Vec<String> {
 async fn expect(stream: &mut SseClient, texts: Vec<String>) -> Result<()> {
     for text in texts {
         let event = stream.expect_shown().await?;
-        ensure!((&*event.event_type, &event.data) == ("message", &text), "{event:?} instead of {text:?}");
+        ensure!((&*event.event_type, &*event.data) == ("message", &*text), "{event:?} instead of {text:?}");
     }
     Ok(())
 }

@@ -59,7 +59,7 @@ async fn share(broker: Broker) -> Result<()> {
         while read < until {
             let event = client.expect_shown().await.with_context(|| gateway.output())?;
             ensure!(event.data == line(read), "round {round}: {event:?} instead of {}", line(read));
-            id = event.last_event_id;
+            id = event.last_event_id.into();
             read += 1;
         }
     }
