@@ -164,7 +164,7 @@ async fn publishes(gateway: &Gateway, feed: &Feed, client: &mut SseClient) -> Re
     let told = answer.json()?;
     let event = client.expect_shown().await?;
     ensure!((&*event.event_type, &*event.data) == ("order.paid", "from a page"), "{event:?}");
-    ensure!(told["id"].is_null() || told["id"] == event.last_event_id, "{told} and {event:?}");
+    ensure!(told["id"].is_null() || told["id"] == *event.last_event_id, "{told} and {event:?}");
 
     let offset = || told["offset"].as_u64().with_context(|| format!("no offset in {told}"));
     match feed {
