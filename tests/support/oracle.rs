@@ -180,7 +180,7 @@ mod tests {
         let topic =
             TopicCursor { tag: TopicTag(1), epoch: EpochTag(2), next: Next::Offsets(offsets.to_vec()) };
         let id: Cursor = [topic].into_iter().collect();
-        Event { event_type: kind.into(), data: data.to_owned(), last_event_id: id.to_string() }
+        Event { event_type: kind.into(), data: data.into(), last_event_id: id.to_string().into() }
     }
 
     fn judge(events: &[Event]) -> Result<Oracle> {
@@ -234,7 +234,7 @@ mod tests {
             (event("tidewater.cursor", "", &[6, 1]), "another cursor"),
             (event("tidewater.gap", "{}", &[6, 1]), "should not be there"),
             (event("message", "hello", &[6, 1]), "not a payload"),
-            (Event { last_event_id: String::new(), ..event("message", "0:5", &[]) }, "can't be read"),
+            (Event { last_event_id: "".into(), ..event("message", "0:5", &[]) }, "can't be read"),
         ] {
             let told = format!("{:#}", judge(&[start.clone(), bad]).expect_err("not exact"));
             assert!(told.contains(why), "{told}");
