@@ -113,7 +113,10 @@ async fn new_incarnation(client: &mut SseClient, gateway: &Gateway) -> Result<()
         ensure!(gap["reason"] == "epoch", "{gap}");
         for line in new_lines() {
             let event = client.expect_shown().await.with_context(|| format!("waiting for {line:?}"))?;
-            ensure!((&*event.event_type, &*event.data) == ("message", &*line), "{event:?} instead of {line:?}");
+            ensure!(
+                (&*event.event_type, &*event.data) == ("message", &*line),
+                "{event:?} instead of {line:?}"
+            );
         }
         Ok(())
     };

@@ -58,7 +58,7 @@ impl SseClient {
 
     /// What an `EventSource` would send as `Last-Event-ID` now; `None` if nothing.
     pub fn last_event_id(&self) -> Option<&str> {
-        Some(self.decoder.last_event_id().as_str()).filter(|id| !id.is_empty())
+        Some(self.decoder.last_event_id()).filter(|id| !id.is_empty())
     }
 
     /// The reconnection time that the stream has set.

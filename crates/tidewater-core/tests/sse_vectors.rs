@@ -199,8 +199,7 @@ fn decode(responses: &[Response], mut cut: impl FnMut(&Response) -> Vec<Vec<u8>>
     let mut outcome = Outcome::default();
     let mut decoder = Decoder::new();
     for response in responses {
-        decoder =
-            Decoder::new().with_last_event_id(decoder.last_event_id().clone()).with_retry(decoder.retry());
+        decoder = Decoder::new().with_last_event_id(decoder.last_event_id()).with_retry(decoder.retry());
         outcome.requests.push(decoder.last_event_id().to_string());
         for chunk in cut(response) {
             decoder.feed(&chunk);

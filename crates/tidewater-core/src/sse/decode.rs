@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::error::DecodeError;
-use super::event::{Event, Item, Limits};
+use super::event::{Event, EventRef, Item, Limits};
 use super::input::{Input, Read};
-use super::parse::Parser;
+use super::parse::{Parser, Step};
 use super::text::Utf8Bytes;
 
 /// An incremental parser of event streams, exactly as WHATWG HTML §9.2.5 and §9.2.6 have it.
@@ -34,6 +34,10 @@ pub struct Decoder {
     input: Input,
     parser: Parser,
     failed: Option<DecodeError>,
+    /// There may be something to read, or to fail with.
+    ready: bool,
+    /// How many bytes more fit the value of the unfinished line as it is. Nothing waits to be read, if any do.
+    room: usize,
 }
 
 impl Default for Decoder {
@@ -50,13 +54,13 @@ impl Decoder {
 
     /// A decoder with bounds of one's own.
     pub fn with_limits(limits: Limits) -> Self {
-        Self { input: Input::default(), parser: Parser::new(limits), failed: None }
+        Self { input: Input::default(), parser: Parser::new(limits), failed: None, ready: false, room: 0 }
     }
 
     /// Sets what an earlier connection left as its last event id: events carry it until the stream sets another.
     #[must_use]
     pub fn with_last_event_id(mut self, id: impl Into<Utf8Bytes>) -> Self {
-        self.parser.last_event_id = id.into();
+        self.parser.set_last_event_id(id.into());
         self
     }
 
@@ -70,15 +74,22 @@ impl Decoder {
     /// Gives it the next bytes of the stream, which are copied.
     ///
     /// Take everything that is complete before feeding more: what is not taken is kept.
+    #[inline]
     pub fn feed(&mut self, chunk: &[u8]) {
-        if !self.feed_inside_line(chunk) {
+        if chunk.len() <= DIRECT.min(self.room) && is_inside_line(chunk) {
+            self.parser.hold_value(chunk);
+            self.room -= chunk.len();
+        } else if !self.feed_inside_line(chunk) {
             self.input.push_slice(chunk);
         }
     }
 
     /// [`feed`](Decoder::feed) without a copy, unless the chunk is very small: events are slices of it.
+    #[inline]
     pub fn feed_bytes(&mut self, chunk: Bytes) {
-        if !self.feed_inside_line(&chunk) {
+        if chunk.len() <= DIRECT {
+            self.feed(&chunk);
+        } else if !self.feed_inside_line(&chunk) {
             self.input.push(chunk);
         }
     }
@@ -87,15 +98,18 @@ impl Decoder {
     ///
     /// # Errors
     /// A line or an event past its limit. The decoder answers with that error from then on.
+    #[inline]
     pub fn next_event(&mut self) -> Result<Option<Event>, DecodeError> {
-        self.parser.comments = false;
-        loop {
-            match self.step()? {
-                None => return Ok(None),
-                Some(Item::Event(event)) => return Ok(Some(event)),
-                Some(_) => {}
-            }
-        }
+        Ok(if self.find_event()? { Some(self.parser.event()) } else { None })
+    }
+
+    /// [`next_event`](Decoder::next_event), lent until the decoder is used again.
+    ///
+    /// # Errors
+    /// Those of [`next_event`](Decoder::next_event).
+    #[inline]
+    pub fn next_event_ref(&mut self) -> Result<Option<EventRef<'_>>, DecodeError> {
+        Ok(if self.find_event()? { Some(self.parser.event_ref()) } else { None })
     }
 
     /// The next item that is complete: an event, a comment, a change of the reconnection time.
@@ -103,15 +117,18 @@ impl Decoder {
     /// # Errors
     /// Those of [`next_event`](Decoder::next_event).
     pub fn next_item(&mut self) -> Result<Option<Item>, DecodeError> {
-        self.parser.comments = true;
-        self.step()
+        Ok(self.step()?.map(|step| match step {
+            Step::Event => Item::Event(self.parser.event()),
+            Step::Comment => Item::Comment(self.parser.comment()),
+            Step::Retry(millis) => Item::Retry(millis),
+        }))
     }
 
     /// The last event id string: what to send as `Last-Event-ID` when connecting again. Empty means none.
     ///
     /// A blank line sets it, also one that ends a block without data; an unfinished block does not.
-    pub fn last_event_id(&self) -> &Utf8Bytes {
-        &self.parser.last_event_id
+    pub fn last_event_id(&self) -> &str {
+        self.parser.last_event_id()
     }
 
     /// The reconnection time in milliseconds, once the stream has set one. A number too large to hold is `u64::MAX`.
@@ -129,43 +146,74 @@ impl Decoder {
     pub fn restart(&mut self) {
         self.parser.restart();
         self.input.clear();
-        self.failed = None;
+        (self.failed, self.ready, self.room) = (None, false, 0);
     }
 
-    /// A small chunk that neither begins nor ends a line, where nothing waits before it, goes straight to its line.
+    /// Whether a chunk is done with: one that neither begins nor ends a line, where nothing waits before it, goes
+    /// straight to its line.
     fn feed_inside_line(&mut self, chunk: &[u8]) -> bool {
-        if chunk.len() > DIRECT || self.failed.is_some() {
-            return self.failed.is_some();
+        if self.failed.is_some() {
+            return true;
         }
-        let direct = self.input.is_direct()
-            && self.parser.text_is_read()
-            && !chunk.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
-        if direct && let Err(error) = self.parser.hold(chunk) {
-            self.fail(error);
+        let direct = !self.ready && chunk.len() <= DIRECT && self.input.is_direct() && is_inside_line(chunk);
+        if direct {
+            match self.parser.hold(chunk) {
+                Ok(()) => self.room = self.parser.room(),
+                Err(error) => self.fail(error),
+            }
+        } else {
+            (self.ready, self.room) = (true, 0);
         }
         direct
     }
 
-    fn step(&mut self) -> Result<Option<Item>, DecodeError> {
-        if let Some(error) = self.failed {
-            return Err(error);
+    #[inline]
+    fn find_event(&mut self) -> Result<bool, DecodeError> {
+        loop {
+            match self.step()? {
+                None => return Ok(false),
+                Some(Step::Event) => return Ok(true),
+                Some(_) => {}
+            }
         }
-        self.read().inspect_err(|error| self.fail(*error))
+    }
+
+    #[inline]
+    fn step(&mut self) -> Result<Option<Step>, DecodeError> {
+        if !self.ready {
+            return Ok(None);
+        }
+        self.read()
     }
 
     /// Reads on until something is complete or nothing is left to read.
-    fn read(&mut self) -> Result<Option<Item>, DecodeError> {
+    fn read(&mut self) -> Result<Option<Step>, DecodeError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        match self.read_on() {
+            Ok(None) => self.ready = false,
+            Ok(Some(step)) => return Ok(Some(step)),
+            Err(error) => {
+                self.fail(error);
+                return Err(error);
+            }
+        }
+        Ok(None)
+    }
+
+    fn read_on(&mut self) -> Result<Option<Step>, DecodeError> {
         loop {
-            if let Some(item) = self.parser.read_text()? {
-                return Ok(Some(item));
+            if let Some(step) = self.parser.read_text()? {
+                return Ok(Some(step));
             }
             match self.input.next(self.parser.wants_piece()) {
                 None => return Ok(None),
-                Some(Read::Text(text)) => self.parser.begin_text(text),
+                Some(Read::Text { text, first_end }) => self.parser.begin_text(text, first_end),
                 Some(Read::Piece { bytes, ended: false }) => self.parser.hold(bytes)?,
                 Some(Read::Piece { bytes, ended: true }) => {
-                    if let Some(item) = self.parser.end_line(bytes)? {
-                        return Ok(Some(item));
+                    if let Some(step) = self.parser.end_line(bytes)? {
+                        return Ok(Some(step));
                     }
                 }
             }
@@ -174,12 +222,17 @@ impl Decoder {
 
     fn fail(&mut self, error: DecodeError) {
         self.restart();
-        self.failed = Some(error);
+        (self.failed, self.ready) = (Some(error), true);
     }
 }
 
 /// Chunks of at most so many bytes are looked at as they come.
 const DIRECT: usize = 8;
+
+#[inline]
+fn is_inside_line(chunk: &[u8]) -> bool {
+    !chunk.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
+}
 
 #[cfg(test)]
 mod tests {
@@ -240,10 +293,7 @@ mod tests {
         assert_eq!(decoder.next_event(), error);
         decoder.feed(b"\n\ndata: z\n\n");
         assert_eq!(decoder.next_event(), error);
-        assert_eq!(
-            (decoder.buffered(), decoder.input.is_direct(), &**decoder.last_event_id()),
-            (0, true, "1")
-        );
+        assert_eq!((decoder.buffered(), decoder.input.is_direct(), decoder.last_event_id()), (0, true, "1"));
         decoder.restart();
         decoder.feed(b"data: z\n\n");
         assert_eq!(decoder.next_event().unwrap().unwrap().last_event_id, "1");
@@ -256,7 +306,7 @@ mod tests {
         assert_eq!(decoder.next_event().unwrap().unwrap().last_event_id, "1");
         assert_eq!(decoder.next_event(), Ok(None));
         decoder.restart();
-        assert_eq!((&**decoder.last_event_id(), decoder.retry(), decoder.buffered()), ("1", Some(7), 0));
+        assert_eq!((decoder.last_event_id(), decoder.retry(), decoder.buffered()), ("1", Some(7), 0));
         decoder.feed("\u{feff}\ndata: b\n\n".as_bytes());
         let event = Event { event_type: "message".into(), data: "b".into(), last_event_id: "1".into() };
         assert_eq!(decoder.next_event(), Ok(Some(event)));

@@ -25,23 +25,27 @@ impl Event {
             last_event_id: self.last_event_id.compact(),
         }
     }
+}
 
-    /// The data, read as JSON.
-    ///
-    /// ```
-    /// # use tidewater_core::sse::Decoder;
-    /// let mut decoder = Decoder::new();
-    /// decoder.feed(b"data: [1, 2]\n\n");
-    /// let numbers: Vec<u32> = decoder.next_event()?.expect("it is whole").json()?;
-    /// assert_eq!(numbers, [1, 2]);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// What `serde_json` has against it, with the line and column within the data.
-    #[cfg(feature = "json")]
-    pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> serde_json::Result<T> {
-        serde_json::from_str(&self.data)
+/// An [`Event`] lent by the decoder: nothing is allocated or counted for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EventRef<'a> {
+    /// See [`Event::event_type`].
+    pub event_type: &'a str,
+    /// See [`Event::data`].
+    pub data: &'a str,
+    /// See [`Event::last_event_id`].
+    pub last_event_id: &'a str,
+}
+
+impl EventRef<'_> {
+    /// A copy that can be kept, and shares nothing with the chunk it came in.
+    pub fn to_event(&self) -> Event {
+        Event {
+            event_type: self.event_type.into(),
+            data: self.data.into(),
+            last_event_id: self.last_event_id.into(),
+        }
     }
 }
 

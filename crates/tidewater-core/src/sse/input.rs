@@ -1,8 +1,8 @@
-//! Chunks, cut in any way, into whole lines of text and pieces of lines.
+//! Chunks, cut in any way, into texts of many lines and pieces of lines.
 //!
-//! Whole lines that lie in one chunk become one text, checked for UTF-8 in one go, and are read there. What is left of
-//! a chunk, before its first line end and after its last, is a piece of a line; so is all of a small chunk, for which
-//! sharing would cost more than copying.
+//! What of a chunk begins with a line that lies there whole becomes one text, checked for UTF-8 in one go, and is read
+//! there. The end of a line that an earlier chunk began is a piece, and so is all of a small chunk, for which sharing
+//! would cost more than copying. Everything is looked at from front to back, as memory likes it.
 
 use std::collections::VecDeque;
 
@@ -14,8 +14,12 @@ use super::text::Utf8Bytes;
 /// What is to be read next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Read<'a> {
-    /// Whole lines, each with its end. A CRLF lies in it whole.
-    Text(Utf8Bytes),
+    /// Lines of which the first is whole and not blank, and the last may be cut.
+    Text {
+        text: Utf8Bytes,
+        /// Where the first line ends.
+        first_end: usize,
+    },
     /// Part of a line, without its end.
     Piece {
         bytes: &'a [u8],
@@ -30,10 +34,9 @@ pub(super) struct Input {
     /// Small chunks, put together; they come before `chunk`.
     small: Vec<u8>,
     small_at: usize,
-    /// The chunk being read, what of it is read, and the end of its last line.
+    /// The chunk being read, and what of it is read.
     chunk: Bytes,
     at: usize,
-    lines_end: usize,
     waiting: VecDeque<Bytes>,
     /// The last line ended with CR: an LF that comes next belongs to it.
     after_cr: bool,
@@ -75,21 +78,24 @@ impl Input {
                 if skip_lf(&mut self.after_cr, &self.small, &mut self.small_at) {
                     continue;
                 }
-                return Some(piece(&self.small, &mut self.small_at, &mut self.after_cr));
+                let end = memchr2(b'\n', b'\r', &self.small[self.small_at..]);
+                return Some(piece(&self.small, &mut self.small_at, end, &mut self.after_cr));
             }
             self.clear_small();
             if self.at < self.chunk.len() {
                 if skip_lf(&mut self.after_cr, &self.chunk, &mut self.at) {
                     continue;
                 }
-                let lines = self.lines_end.saturating_sub(self.at);
+                let rest = &self.chunk[self.at..];
+                let first_end = memchr2(b'\n', b'\r', rest);
                 if !in_line
-                    && lines >= SMALL
-                    && let Some(text) = self.text()
+                    && rest.len() >= SMALL
+                    && let Some(first_end) = first_end.filter(|end| *end > 0)
+                    && let Some(text) = self.text(first_end)
                 {
-                    return Some(Read::Text(text));
+                    return Some(Read::Text { text, first_end });
                 }
-                return Some(piece(&self.chunk, &mut self.at, &mut self.after_cr));
+                return Some(piece(&self.chunk, &mut self.at, first_end, &mut self.after_cr));
             }
             // One that is read is given up, also where none follows.
             self.chunk = self.waiting.pop_front().unwrap_or_default();
@@ -97,7 +103,6 @@ impl Input {
             if self.chunk.is_empty() && self.waiting.is_empty() {
                 return None;
             }
-            self.lines_end = memrchr2(b'\n', b'\r', &self.chunk).map_or(0, |end| end + 1);
         }
     }
 
@@ -106,17 +111,18 @@ impl Input {
         *self = Self::default();
     }
 
-    /// As many whole lines as are well-formed UTF-8; none if that is not so of the first.
-    fn text(&mut self) -> Option<Utf8Bytes> {
-        let lines = self.chunk.slice(self.at..self.lines_end);
-        let text = Utf8Bytes::try_from(lines.clone()).or_else(|error| {
+    /// What is left of the chunk; if it is not well-formed UTF-8, as many whole lines as are. None, if that is not so of
+    /// the first line, which ends at `first_end`.
+    fn text(&mut self, first_end: usize) -> Option<Utf8Bytes> {
+        let rest = self.chunk.slice(self.at..);
+        let text = Utf8Bytes::try_from(rest.clone()).or_else(|error| {
             // The line with the first ill-formed byte is read by itself, and what follows it after that: each byte is
             // checked twice at most.
-            let well_formed = &lines[..error.valid_up_to()];
+            let well_formed = &rest[..error.valid_up_to()];
             let end = memrchr2(b'\n', b'\r', well_formed).map_or(0, |end| end + 1);
-            Utf8Bytes::try_from(lines.slice(..end))
+            Utf8Bytes::try_from(rest.slice(..end))
         });
-        let text = text.ok().filter(|text| !text.is_empty())?;
+        let text = text.ok().filter(|text| text.len() > first_end)?;
         self.at += text.len();
         self.after_cr = text.ends_with('\r');
         Some(text)
@@ -142,18 +148,14 @@ fn skip_lf(after_cr: &mut bool, bytes: &[u8], at: &mut usize) -> bool {
     skipped
 }
 
-/// The piece up to the next line end, or to the end.
-fn piece<'a>(bytes: &'a [u8], at: &mut usize, after_cr: &mut bool) -> Read<'a> {
+/// The piece up to the next line end, which is so far away, or to the end of the bytes.
+fn piece<'a>(bytes: &'a [u8], at: &mut usize, end: Option<usize>, after_cr: &mut bool) -> Read<'a> {
     let rest = &bytes[*at..];
-    match memchr2(b'\n', b'\r', rest) {
-        Some(end) => {
-            *after_cr = rest[end] == b'\r';
-            *at += end + 1;
-            Read::Piece { bytes: &rest[..end], ended: true }
-        }
-        None => {
-            *at = bytes.len();
-            Read::Piece { bytes: rest, ended: false }
-        }
-    }
+    let Some(end) = end else {
+        *at = bytes.len();
+        return Read::Piece { bytes: rest, ended: false };
+    };
+    *after_cr = rest[end] == b'\r';
+    *at += end + 1;
+    Read::Piece { bytes: &rest[..end], ended: true }
 }

@@ -48,7 +48,7 @@ pub use encode::{
     encode_head_into, encode_id_into, encode_retry_into,
 };
 pub use error::{DecodeError, EncodeError, Field, StreamError};
-pub use event::{Event, Item, Limits};
+pub use event::{Event, EventRef, Item, Limits};
 pub use name::{EventId, EventName};
 pub use stream::{DecodeStream, decode_stream};
 pub use text::Utf8Bytes;

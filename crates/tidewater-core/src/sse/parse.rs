@@ -1,7 +1,7 @@
 //! The state machine under [`Decoder`](super::Decoder): lines and pieces of lines into items (WHATWG HTML §9.2.5 and
 //! §9.2.6).
 //!
-//! Bytes are kept as they came and turned into text a line at a time, or many whole lines at once. That is the same as
+//! Bytes are kept as they came and turned into text a line at a time, or many lines at once. That is the same as
 //! decoding the stream first, as the standard has it: line ends are ASCII, and no ill-formed sequence reaches over an
 //! ASCII byte.
 
@@ -9,30 +9,42 @@ use std::borrow::Cow;
 
 use memchr::memchr2;
 
-use super::block::{Block, Line};
+use super::block::{Block, Data, Line, Value, data_value};
 use super::error::DecodeError;
-use super::event::{Item, Limits};
+use super::event::{Event, EventRef, Limits};
 use super::text::Utf8Bytes;
+
+/// What a step came to. The parts of it are in the parser until the next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// An event.
+    Event,
+    /// A comment.
+    Comment,
+    /// The reconnection time was set to this.
+    Retry(u64),
+}
 
 #[derive(Debug)]
 pub(super) struct Parser {
     limits: Limits,
-    /// Whether comments are wanted.
-    pub(super) comments: bool,
 
     /// The last event id *string*: what a blank line made of the id buffer.
-    pub(super) last_event_id: Utf8Bytes,
+    last_event_id: Value,
     /// The reconnection time in milliseconds, once the stream has set one.
     pub(super) retry: Option<u64>,
     block: Block,
     /// The first line has ended, so a byte order mark is no longer special.
     past_first_line: bool,
 
-    /// The text being read, and what of it is read.
+    /// What the last step delivers: an event's type, or a comment; and an event's data.
+    name: Value,
+    data: Data,
+
+    /// The text being read, what of it is read, and where its first line ends.
     text: Utf8Bytes,
     at: usize,
-    /// The last event id may be a slice of the text.
-    id_in_text: bool,
+    first_end: usize,
 
     /// The line that a chunk's end has cut.
     cut: CutLine,
@@ -47,33 +59,42 @@ struct CutLine {
     before_value: Option<usize>,
 }
 
-/// A value of more bytes is not copied once more to fit its size.
-const LARGE: usize = 4096;
+/// What stays reserved for the next cut line.
+const CUT_KEPT: usize = 4096;
+
+/// The type of an event that names none.
+const MESSAGE: &str = "message";
 
 impl Parser {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            comments: false,
-            last_event_id: Utf8Bytes::new(),
+            last_event_id: Value::Empty,
             retry: None,
             block: Block::new(limits.max_event_bytes),
             past_first_line: false,
+            name: Value::Empty,
+            data: NO_DATA,
             text: Utf8Bytes::new(),
             at: 0,
-            id_in_text: false,
+            first_end: 0,
             cut: CutLine::default(),
         }
     }
 
     /// A parser for the next connection of the same client: only the last id and the reconnection time live on.
     pub(super) fn restart(&mut self) {
-        let last_event_id = if self.id_in_text {
-            self.last_event_id.compact()
-        } else {
-            std::mem::take(&mut self.last_event_id)
-        };
+        self.last_event_id.leave(&self.text);
+        let last_event_id = std::mem::take(&mut self.last_event_id);
         *self = Self { last_event_id, retry: self.retry, ..Self::new(self.limits) };
+    }
+
+    pub(super) fn set_last_event_id(&mut self, id: Utf8Bytes) {
+        self.last_event_id = Value::Own(id);
+    }
+
+    pub(super) fn last_event_id(&self) -> &str {
+        self.last_event_id.as_str(&self.text)
     }
 
     /// Bytes held of what is not finished yet.
@@ -87,52 +108,52 @@ impl Parser {
         self.in_line() || !self.past_first_line
     }
 
-    /// Whether all of the text is read.
-    pub(super) fn text_is_read(&self) -> bool {
-        self.at == self.text.len()
-    }
-
-    /// The next text: whole lines. The one before is read.
-    pub(super) fn begin_text(&mut self, text: Utf8Bytes) {
-        (self.text, self.at) = (text, 0);
+    /// The next text. The one before is read, and no line is cut. The first line of it is whole and not blank, and ends
+    /// at `first_end`.
+    pub(super) fn begin_text(&mut self, text: Utf8Bytes, first_end: usize) {
+        (self.text, self.at, self.first_end) = (text, 0, first_end);
     }
 
     /// Reads on in the text until something is complete, or to its end.
-    pub(super) fn read_text(&mut self) -> Result<Option<Item>, DecodeError> {
+    pub(super) fn read_text(&mut self) -> Result<Option<Step>, DecodeError> {
+        self.forget_delivered();
         let text = &self.text;
         let bytes = text.as_bytes();
         while let Some(first) = bytes.get(self.at) {
             let start = self.at;
             let length = match first {
                 b'\n' | b'\r' => 0,
-                // A text ends with a line end.
-                _ => memchr2(b'\n', b'\r', &bytes[start..]).unwrap_or(bytes.len() - start),
+                _ if start == 0 => self.first_end,
+                _ => match memchr2(b'\n', b'\r', &bytes[start..]) {
+                    Some(length) => length,
+                    None => break,
+                },
             };
             let end = start + length;
-            self.at = end + if bytes[end..].starts_with(b"\r\n") { 2 } else { 1 };
             check_line_bytes(length, self.limits)?;
+            // The usual event, one line of data and a blank line, is complete at once.
+            if bytes[end..].starts_with(b"\n\n")
+                && let Some(value) = data_value(&bytes[start..end])
+                && self.block.takes_alone(value.len())
+            {
+                self.data = Data::Span(end - value.len()..end);
+                self.at = end + 2;
+                return Ok(Some(Step::Event));
+            }
+            self.at = end + if bytes[end..].starts_with(b"\r\n") { 2 } else { 1 };
             let line = if length == 0 { Line::Blank } else { self.block.line(text, start..end)? };
             match line {
                 Line::Field => {}
                 Line::Blank => {
-                    let event = self.block.dispatch(text, &mut self.last_event_id);
-                    self.id_in_text = true;
-                    if let Some(event) = event {
-                        return Ok(Some(Item::Event(event)));
+                    if let Some((name, data)) = self.block.dispatch(text, &mut self.last_event_id) {
+                        (self.name, self.data) = (name, data);
+                        return Ok(Some(Step::Event));
                     }
                 }
-                Line::Comment(comment) if self.comments => {
-                    return Ok(Some(Item::Comment(text.share(comment))));
-                }
-                Line::Comment(_) => {}
-                Line::Retry(millis) => {
-                    self.retry = Some(millis);
-                    return Ok(Some(Item::Retry(millis)));
-                }
+                line => return Ok(self.other(line)),
             }
         }
-        self.leave_text();
-        Ok(None)
+        self.leave_text().map(|()| None)
     }
 
     /// The chunk ended inside a line: keeps the piece.
@@ -148,10 +169,10 @@ impl Parser {
         extend_bounded(bytes, piece, self.limits.max_line_bytes);
         // One byte of the value must be there to tell the optional space from the value itself.
         let line = strip_bom(bytes, self.past_first_line);
-        if let Some(value) = line.strip_prefix(b"data:")
-            && !value.is_empty()
+        if line.len() > b"data:".len()
+            && let Some(value) = data_value(line)
         {
-            let start = bytes.len() - value.strip_prefix(b" ").unwrap_or(value).len();
+            let start = bytes.len() - value.len();
             bytes.drain(..start);
             *before_value = Some(start);
             self.block.check_bytes(bytes.len())?;
@@ -159,8 +180,27 @@ impl Parser {
         Ok(())
     }
 
+    /// How many bytes more [`hold_value`](Self::hold_value) takes without a look at any bound: none, unless the line
+    /// is known to be data.
+    pub(super) fn room(&self) -> usize {
+        let CutLine { bytes, before_value: Some(before) } = &self.cut else { return 0 };
+        let line = self.limits.max_line_bytes.saturating_sub(before + bytes.len());
+        let event = self.block.room().saturating_sub(bytes.len());
+        (bytes.capacity() - bytes.len()).min(line).min(event)
+    }
+
+    /// [`hold`](Self::hold) for at most [`room`](Self::room) bytes.
+    #[inline]
+    pub(super) fn hold_value(&mut self, piece: &[u8]) {
+        match piece {
+            // Bytes come one by one more often than by two or three.
+            [byte] => self.cut.bytes.push(*byte),
+            _ => self.cut.bytes.extend_from_slice(piece),
+        }
+    }
+
     /// A line is complete with this piece.
-    pub(super) fn end_line(&mut self, piece: &[u8]) -> Result<Option<Item>, DecodeError> {
+    pub(super) fn end_line(&mut self, piece: &[u8]) -> Result<Option<Step>, DecodeError> {
         if !self.in_line() {
             return self.whole_line(piece);
         }
@@ -168,18 +208,14 @@ impl Parser {
         check_line_bytes(cut.before_value.unwrap_or(0) + cut.bytes.len() + piece.len(), self.limits)?;
         extend_bounded(&mut cut.bytes, piece, self.limits.max_line_bytes);
         if cut.before_value.is_none() {
-            let item = self.whole_line(&cut.bytes)?;
+            let step = self.whole_line(&cut.bytes)?;
             self.use_again(cut.bytes);
-            return Ok(item);
+            return Ok(step);
         }
         self.past_first_line = true;
-        if cut.bytes.len() < LARGE {
-            self.block.passing_data(&to_text(&cut.bytes), cut.bytes.len())?;
-            self.use_again(cut.bytes);
-        } else {
-            let length = cut.bytes.len();
-            self.block.own_data(into_text(cut.bytes), length)?;
-        }
+        let length = cut.bytes.len();
+        let free = self.block.own_data(into_text(cut.bytes), length)?;
+        self.use_again(free.into_bytes());
         Ok(None)
     }
 
@@ -188,43 +224,100 @@ impl Parser {
     }
 
     /// A line that lies nowhere for long.
-    fn whole_line(&mut self, line: &[u8]) -> Result<Option<Item>, DecodeError> {
+    fn whole_line(&mut self, line: &[u8]) -> Result<Option<Step>, DecodeError> {
         check_line_bytes(line.len(), self.limits)?;
         let line = strip_bom(line, std::mem::replace(&mut self.past_first_line, true));
-        if let Some(value) = line.strip_prefix(b"data:") {
-            let value = value.strip_prefix(b" ").unwrap_or(value);
+        if let Some(value) = data_value(line) {
             return self.block.passing_data(&to_text(value), value.len()).map(|()| None);
         }
-        Ok(match self.block.passing_line(&to_text(line))? {
-            Line::Field => None,
-            Line::Blank => {
-                let event = self.block.dispatch(&Utf8Bytes::new(), &mut self.last_event_id);
-                event.map(Item::Event)
-            }
-            Line::Comment(comment) => self.comments.then(|| Item::Comment(comment.into())),
-            Line::Retry(millis) => {
-                self.retry = Some(millis);
-                Some(Item::Retry(millis))
-            }
-        })
+        let line = if line.is_empty() { Line::Blank } else { self.block.passing_line(&to_text(line))? };
+        if line != Line::Blank {
+            return Ok(self.other(line));
+        }
+        let Some((name, data)) = self.block.dispatch(&self.text, &mut self.last_event_id) else {
+            return Ok(None);
+        };
+        (self.name, self.data) = (name, data);
+        Ok(Some(Step::Event))
     }
 
-    /// What is to be kept of the text is copied, so that its chunk can go.
-    fn leave_text(&mut self) {
-        if !self.text.is_empty() {
-            self.block.leave(&self.text);
-            if std::mem::take(&mut self.id_in_text) {
-                self.last_event_id = self.last_event_id.compact();
+    fn other(&mut self, line: Line) -> Option<Step> {
+        match line {
+            Line::Field | Line::Blank => None,
+            Line::Comment(comment) => {
+                self.name = comment;
+                Some(Step::Comment)
             }
-            self.begin_text(Utf8Bytes::new());
+            Line::Retry(millis) => {
+                self.retry = Some(millis);
+                Some(Step::Retry(millis))
+            }
         }
+    }
+
+    /// What is to be kept of the text, and its last line if that is cut, is copied, so that the chunk can go.
+    fn leave_text(&mut self) -> Result<(), DecodeError> {
+        if self.text.is_empty() {
+            return Ok(());
+        }
+        let text = std::mem::take(&mut self.text);
+        let rest = std::mem::take(&mut self.at);
+        self.block.leave(&text);
+        self.last_event_id.leave(&text);
+        self.hold(&text.as_bytes()[rest..])
     }
 
     /// The buffer of a cut line serves the next one.
     fn use_again(&mut self, mut buffer: Vec<u8>) {
         buffer.clear();
-        buffer.shrink_to(LARGE);
+        buffer.shrink_to(CUT_KEPT);
         self.cut.bytes = buffer;
+    }
+}
+
+const NO_DATA: Data = Data::Span(0..0);
+
+/// What the last step delivered.
+impl Parser {
+    /// The event, to keep.
+    pub(super) fn event(&mut self) -> Event {
+        let data = match std::mem::replace(&mut self.data, NO_DATA) {
+            Data::Span(span) => self.text.share(&self.text[span]),
+            Data::Copied => self.block.take_copied(),
+        };
+        let event_type = match &self.name {
+            Value::Empty => Utf8Bytes::from_static(MESSAGE),
+            name => name.share(&self.text),
+        };
+        Event { event_type, data, last_event_id: self.last_event_id.share(&self.text) }
+    }
+
+    /// The event, lent.
+    #[inline]
+    pub(super) fn event_ref(&self) -> EventRef<'_> {
+        let event_type = match &self.name {
+            Value::Empty => MESSAGE,
+            name => name.as_str(&self.text),
+        };
+        let data = match &self.data {
+            Data::Span(span) => &self.text[span.clone()],
+            Data::Copied => self.block.copied(),
+        };
+        EventRef { event_type, data, last_event_id: self.last_event_id() }
+    }
+
+    /// The comment, to keep.
+    pub(super) fn comment(&self) -> Utf8Bytes {
+        self.name.share(&self.text)
+    }
+
+    #[inline]
+    fn forget_delivered(&mut self) {
+        self.name = Value::Empty;
+        if self.data == Data::Copied {
+            self.data = NO_DATA;
+            self.block.forget_copied();
+        }
     }
 }
 

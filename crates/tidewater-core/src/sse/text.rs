@@ -1,7 +1,9 @@
 //! [`Utf8Bytes`]: text that shares the bytes it came in.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 use bytes::Bytes;
@@ -21,23 +23,31 @@ use bytestring::ByteString;
 /// assert_eq!(text.parse::<f64>()?, 12.5);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Utf8Bytes(ByteString);
+#[derive(Clone)]
+pub struct Utf8Bytes(Text);
+
+/// A text of the program itself is told apart, because most events have one or two: their clones and drops are the
+/// better part of what a small event costs.
+#[derive(Clone)]
+enum Text {
+    Static(&'static str),
+    Shared(ByteString),
+}
 
 impl Utf8Bytes {
     /// The empty text.
     pub const fn new() -> Self {
-        Self(ByteString::new())
+        Self::from_static("")
     }
 
     /// Text of the program itself; costs nothing to make or clone.
     pub const fn from_static(text: &'static str) -> Self {
-        Self(ByteString::from_static(text))
+        Self(Text::Static(text))
     }
 
     /// A copy in bytes of its own.
     pub fn copy_from_str(text: &str) -> Self {
-        if text.is_empty() { Self::new() } else { Self(ByteString::from(text)) }
+        if text.is_empty() { Self::new() } else { Self(Text::Shared(ByteString::from(text))) }
     }
 
     /// A copy that shares nothing, so that the chunk it was cut from can go.
@@ -47,29 +57,73 @@ impl Utf8Bytes {
     }
 
     /// The text.
+    #[inline]
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Text::Static(text) => text,
+            Text::Shared(text) => text,
+        }
     }
 
     /// The bytes, shared.
     pub fn into_bytes(self) -> Bytes {
-        self.0.into_bytes()
+        match self.0 {
+            Text::Static(text) => Bytes::from_static(text.as_bytes()),
+            Text::Shared(text) => text.into_bytes(),
+        }
     }
 
-    /// A part of it, which shares its bytes.
+    /// A part of it, which shares its bytes, unless they are the program's own: those are copied.
     ///
     /// # Panics
     /// If `part` is not a slice of this very text.
+    #[inline]
     pub(super) fn share(&self, part: &str) -> Self {
-        Self(self.0.slice_ref(part))
+        match &self.0 {
+            Text::Shared(text) if !part.is_empty() => Self(Text::Shared(text.slice_ref(part))),
+            _ => Self::copy_from_str(part),
+        }
     }
 }
 
 impl Deref for Utf8Bytes {
     type Target = str;
 
+    #[inline]
     fn deref(&self) -> &str {
-        &self.0
+        self.as_str()
+    }
+}
+
+impl Default for Utf8Bytes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PartialEq for Utf8Bytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Utf8Bytes {}
+
+impl PartialOrd for Utf8Bytes {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Utf8Bytes {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other)
+    }
+}
+
+impl Hash for Utf8Bytes {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
@@ -124,7 +178,7 @@ impl PartialEq<String> for Utf8Bytes {
 
 impl From<String> for Utf8Bytes {
     fn from(text: String) -> Self {
-        Self(text.into())
+        Self(Text::Shared(text.into()))
     }
 }
 
@@ -139,7 +193,7 @@ impl TryFrom<Bytes> for Utf8Bytes {
     type Error = std::str::Utf8Error;
 
     fn try_from(bytes: Bytes) -> Result<Self, Self::Error> {
-        ByteString::try_from(bytes).map(Self)
+        ByteString::try_from(bytes).map(|text| Self(Text::Shared(text)))
     }
 }
 
@@ -151,7 +205,10 @@ impl From<Utf8Bytes> for Bytes {
 
 impl From<Utf8Bytes> for String {
     fn from(text: Utf8Bytes) -> Self {
-        text.0.into()
+        match text.0 {
+            Text::Static(text) => text.to_owned(),
+            Text::Shared(text) => text.into(),
+        }
     }
 }
 
