@@ -78,6 +78,30 @@ impl<'a> Frame<'a> {
         if *self == Self::new() {
             return Ok(());
         }
+        self.encode_parts_into(out, |out| {
+            if let Some(data) = self.data {
+                encode_data_into(out, data);
+            }
+            Ok(())
+        })
+    }
+
+    /// The frame in a buffer of its own.
+    ///
+    /// # Errors
+    /// Those of [`Frame::encode_into`].
+    pub fn to_bytes(&self) -> Result<Bytes, EncodeError> {
+        let mut out = BytesMut::new();
+        self.encode_into(&mut out)?;
+        Ok(out.freeze())
+    }
+
+    /// Appends the frame with data that is written by whoever asks.
+    pub(super) fn encode_parts_into<E: From<EncodeError>>(
+        &self,
+        out: &mut BytesMut,
+        put_data: impl FnOnce(&mut BytesMut) -> Result<(), E>,
+    ) -> Result<(), E> {
         if let Some(id) = self.id {
             check_line(Field::EventId, id)?;
         }
@@ -91,24 +115,12 @@ impl<'a> Frame<'a> {
         if let Some(name) = self.event {
             encode_event_into(out, name);
         }
-        if let Some(data) = self.data {
-            encode_data_into(out, data);
-        }
+        put_data(out)?;
         if let Some(id) = self.id {
             put_id_line(out, id);
         }
         encode_end_into(out);
         Ok(())
-    }
-
-    /// The frame in a buffer of its own.
-    ///
-    /// # Errors
-    /// Those of [`Frame::encode_into`].
-    pub fn to_bytes(&self) -> Result<Bytes, EncodeError> {
-        let mut out = BytesMut::new();
-        self.encode_into(&mut out)?;
-        Ok(out.freeze())
     }
 
     /// Upper bound of the frame's length when neither data nor comment holds a line end.
@@ -180,22 +192,14 @@ pub fn encode_event_into(out: &mut BytesMut, name: &EventName) {
 /// Always with the space after the colon, so that a line that begins with one keeps it; but an empty line is `data:`.
 /// A payload that ends with a line end keeps it: the last line is empty then.
 pub fn encode_data_into(out: &mut BytesMut, data: &str) {
-    // Exact for the usual payload of one line; one with more lines lets the buffer grow as it must.
-    out.reserve("data: \n".len() + data.len());
-    for_each_line(data, |line| match line {
-        [] => out.extend_from_slice(b"data:\n"),
-        line => put_line(out, b"data: ", line),
-    });
+    put_lines(out, b"data: ", data.as_bytes());
 }
 
 /// Appends comment lines, one for each line of the text. The block stays open.
 ///
 /// A parser that reports comments reports them with the space that is written after the colon.
 pub fn encode_comment_into(out: &mut BytesMut, comment: &str) {
-    for_each_line(comment, |line| match line {
-        [] => out.extend_from_slice(b":\n"),
-        line => put_line(out, b": ", line),
-    });
+    put_lines(out, b": ", comment.as_bytes());
 }
 
 /// Appends the `retry` line: the client's reconnection time in milliseconds. The block stays open.
@@ -224,15 +228,19 @@ fn put_line(out: &mut BytesMut, field: &[u8], text: &[u8]) {
     out.extend_from_slice(b"\n");
 }
 
-/// Every line of a text, by the line ends that an SSE parser knows; a text without one is one line.
-fn for_each_line(text: &str, mut each: impl FnMut(&[u8])) {
-    let mut rest = text.as_bytes();
+/// Every line of a text, by the line ends that an SSE parser knows, behind a field's name, colon and space; an empty
+/// line goes without the space. A text without a line end is one line.
+pub(super) fn put_lines<const N: usize>(out: &mut BytesMut, field: &[u8; N], text: &[u8]) {
+    // Exact for the usual text of one line; one with more lines lets the buffer grow as it must.
+    out.reserve(N + text.len() + 1);
+    let mut put = |line: &[u8]| put_line(out, if line.is_empty() { &field[..N - 1] } else { field }, line);
+    let mut rest = text;
     while let Some(end) = memchr2(b'\n', b'\r', rest) {
-        each(&rest[..end]);
+        put(&rest[..end]);
         let width = if rest[end..].starts_with(b"\r\n") { 2 } else { 1 };
         rest = &rest[end + width..];
     }
-    each(rest);
+    put(rest);
 }
 
 #[cfg(test)]

@@ -32,11 +32,15 @@
 //! gives each stream an empty id buffer.
 
 mod block;
+#[cfg(feature = "codec")]
+mod codec;
 mod decode;
 mod encode;
 mod error;
 mod event;
 mod input;
+#[cfg(feature = "json")]
+mod json;
 mod name;
 mod parse;
 mod stream;
@@ -49,6 +53,8 @@ pub use encode::{
 };
 pub use error::{DecodeError, EncodeError, Field, StreamError};
 pub use event::{Event, EventRef, Item, Limits};
+#[cfg(feature = "json")]
+pub use json::JsonError;
 pub use name::{EventId, EventName};
 pub use stream::{DecodeStream, decode_stream};
 pub use text::Utf8Bytes;
