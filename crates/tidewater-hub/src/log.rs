@@ -162,7 +162,8 @@ impl Log {
         at(one) < at(other)
     }
 
-    /// The number after the entry with this id without an order.
+    /// The number of the entry that comes after this id without an order: the id of an entry, or one that was reached
+    /// without an entry.
     pub(crate) fn after_opaque(&self, tag: TopicTag, id: &[u8]) -> Option<u64> {
         self.batches.iter().rev().find_map(|batch| {
             let index = batch.frames.iter().rposition(|frame| match &frame.kind {
@@ -170,8 +171,11 @@ impl Log {
                     at.tag == tag && matches!(&at.position, Position::Opaque(own) if own.as_bytes() == id)
                 }
                 _ => false,
-            })?;
-            Some(batch.first + index as u64 + 1)
+            });
+            match index {
+                Some(index) => Some(batch.first + index as u64 + 1),
+                None => batch.start.topic(tag).is_some_and(|topic| topic.is_after(id)).then_some(batch.first),
+            }
         })
     }
 

@@ -297,6 +297,17 @@ pub(crate) fn told_by_start(wanted: &Cursor, start: &Cursor, bounds: &Bounds) ->
             )
         })?;
         match wanted.topic(topic.tag) {
+            Some(own) if own.epoch == topic.epoch && own.is_elsewhere(topic) => {
+                // How much lies between positions without an order, nobody can say.
+                told.push(Delivery::Gap(Gap {
+                    topic: known.name.clone(),
+                    tag: known.tag,
+                    partition: 0,
+                    missing: None,
+                    reason: GapReason::Lost,
+                }));
+                told.push(Delivery::Progress([topic.clone()].into_iter().collect()));
+            }
             Some(own) if own.epoch == topic.epoch => {
                 for (partition, next) in (0..).zip(topic.offsets()) {
                     let missing = own.offset(partition)..*next;

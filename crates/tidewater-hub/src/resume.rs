@@ -102,8 +102,17 @@ impl Known<'_> {
 
     /// Whether a topic's positions can be had at all; if not, what to tell and where to start.
     fn check(&self, own: &TopicCursor, head: &TopicCursor) -> Result<Option<(Told, TopicCursor)>, AskBroker> {
-        if let Next::After(_) = own.next {
-            return Ok(None);
+        match (&own.next, &head.next) {
+            // Only the log or the broker knows an id without an order.
+            (Next::After(_), Next::After(_)) => return Ok(None),
+            (Next::Offsets(_), Next::Offsets(_)) => {}
+            // Not given out by any node of this source.
+            _ => {
+                return Ok(Some((
+                    Told::topic(GapReason::Unreadable, self.topics.name(own.tag)),
+                    head.clone(),
+                )));
+            }
         }
         let behind_head = own.epoch == head.epoch
             && (0..).zip(own.offsets()).all(|(partition, next)| *next <= head.offset(partition));
@@ -162,7 +171,7 @@ impl Known<'_> {
         // What is older than the log can't be had: tell what is missing, and start where the log does.
         let reason = if self.replay { GapReason::Replay } else { GapReason::Retention };
         let mut start = Walk { cursor: cursor.clone() };
-        start.reach(self.log.tail_cursor());
+        start.arrive(self.log.tail_cursor());
         gaps.extend(gaps_between(&cursor, &start.cursor, reason, |tag| self.topics.name(tag)));
         let place = self.find(&start.cursor).unwrap_or(Place::Shared(self.log.next()));
         Plan { gaps, cursor: start.cursor, place }
@@ -225,7 +234,7 @@ impl Known<'_> {
         if own.epoch != topic.epoch {
             return None;
         }
-        if matches!(&topic.next, Next::After(head) if head == id) {
+        if topic.is_after(id) {
             return Some(Place::Shared(self.log.next()));
         }
         self.log.after_opaque(own.tag, id).map(Place::Shared)

@@ -364,7 +364,7 @@ impl Client {
         };
         let Some(reading) = segment.batches.get(*batch) else {
             if past.walk.cursor != segment.end {
-                past.walk.reach(&segment.end);
+                past.walk.arrive(&segment.end);
                 past.moved = Instant::now();
             }
             return Poll::Ready(self.go_on());

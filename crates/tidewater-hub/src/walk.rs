@@ -81,6 +81,17 @@ impl Walk {
         }
     }
 
+    /// [`reach`](Self::reach), for positions without an order too: they are where the node is.
+    pub(crate) fn arrive(&mut self, node: &Cursor) {
+        self.reach(node);
+        for topic in node.topics() {
+            let own = self.cursor.topic(topic.tag);
+            if own.is_some_and(|own| own.epoch == topic.epoch && own.is_elsewhere(topic)) {
+                self.cursor.set(topic.clone());
+            }
+        }
+    }
+
     /// Walks a batch from `index` on and writes what is new and wanted, until `out` holds `limit` bytes or `steps`
     /// entries were looked at. Gives the index to go on from.
     pub(crate) fn write(

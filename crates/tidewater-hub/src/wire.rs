@@ -120,6 +120,11 @@ pub(crate) fn gaps_between(
     let mut gaps = Vec::new();
     for topic in to.topics() {
         match from.topic(topic.tag) {
+            // Nobody can say how much lies between positions without an order.
+            Some(old) if old.epoch == topic.epoch && old.is_elsewhere(topic) => {
+                cursor.set(topic.clone());
+                gaps.push((Told::topic(reason, name(topic.tag)), cursor.clone()));
+            }
             Some(old) if old.epoch == topic.epoch => {
                 for (partition, next) in (0..).zip(topic.offsets()) {
                     let missing = old.offset(partition)..*next;

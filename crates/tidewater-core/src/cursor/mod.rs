@@ -185,6 +185,20 @@ impl TopicCursor {
         }
     }
 
+    /// Whether it goes on after this very id; never where positions are numbers.
+    pub fn is_after(&self, id: &[u8]) -> bool {
+        matches!(&self.next, Next::After(own) if own == id)
+    }
+
+    /// Whether both are after an id without an order and not after the same one, or only one of them is.
+    pub fn is_elsewhere(&self, other: &Self) -> bool {
+        match (&self.next, &other.next) {
+            (Next::Offsets(_), Next::Offsets(_)) => false,
+            (Next::After(own), _) => !other.is_after(own),
+            (Next::Offsets(_), Next::After(_)) => true,
+        }
+    }
+
     fn dominates(&self, other: &Self) -> bool {
         self.epoch == other.epoch
             && match (&self.next, &other.next) {
