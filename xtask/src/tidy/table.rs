@@ -30,6 +30,9 @@ const HTTP_TYPES: &[&str] = &["http", "http-body", "http-body-util", "tower", "t
 const HTTP_SERVING: &[&str] =
     &["http", "http-body", "http-body-util", "tower", "tower-service", "tower-layer", "hyper", "hyper-util"];
 
+/// What asks for it.
+const HTTP_CLIENT: &[&str] = &["http", "http-body", "http-body-util", "tower-service", "hyper", "hyper-util"];
+
 /// One row a crate. A crate without a row is a finding: whoever adds one says what it may know.
 const TABLE: &[Row] = &[
     Row { name: CORE, own: &[], foreign: &[], optional: &[] },
@@ -37,6 +40,7 @@ const TABLE: &[Row] = &[
     Row { name: HTTP, own: &[CORE, HUB], foreign: HTTP_TYPES, optional: &[] },
     Row { name: "tidewater-kafka", own: &[CORE], foreign: &["rdkafka", "rdkafka-sys"], optional: &[] },
     Row { name: "tidewater-nats", own: &[CORE], foreign: &["async-nats"], optional: &[] },
+    Row { name: "tidewater-sse", own: &[CORE], foreign: HTTP_CLIENT, optional: &[] },
     Row { name: "tidewater-warp", own: &[CORE, HUB, HTTP], foreign: with_http::WARP, optional: &[] },
     Row { name: "tidewater-rocket", own: &[CORE, HUB, HTTP], foreign: with_http::ROCKET, optional: &[] },
     Row { name: "tidewater-salvo", own: &[CORE, HUB, HTTP], foreign: with_http::SALVO, optional: &[] },
