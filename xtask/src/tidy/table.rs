@@ -68,6 +68,7 @@ const TABLE: &[Row] = &[
     Row { name: TESTKIT, own: &[CORE, HUB, HTTP], foreign: HTTP_SERVING, optional: &[] },
     Row { name: SECURE_KAFKA, own: &[TESTKIT], foreign: &[], optional: &[] },
     Row { name: SECURE_NATS, own: &[SECURE_KAFKA, TESTKIT], foreign: &[], optional: &[] },
+    Row { name: "tidewater-sse-service", own: &["tidewater-sse"], foreign: HTTP_SERVING, optional: &[] },
     Row { name: "xtask", own: &[], foreign: &[], optional: &[] },
 ];
 
