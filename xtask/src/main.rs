@@ -14,6 +14,7 @@
 mod apt;
 mod bare;
 mod bench;
+mod contract_tests;
 mod demo;
 mod docker;
 mod examples;
@@ -52,6 +53,8 @@ enum Task {
     Doctor(needs::Args),
     /// Every test that can run here, against real brokers and a real browser.
     Test(test::Args),
+    /// The public harness launchdarkly/sse-contract-tests against the client of event streams.
+    ContractTests(contract_tests::Args),
     /// Real brokers on loopback: nats-server with JetStream and Apache Kafka.
     Services(services::Args),
     /// The workspace's policy: who may depend on whom, what features leave out, short files.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::run(&args),
         Task::Examples(args) => examples::run(args),
         Task::Test(args) => test::run(&args),
+        Task::ContractTests(args) => contract_tests::run(&args),
         Task::Doctor(args) => needs::doctor(&args),
         Task::Tidy => tidy::run(),
         Task::Lint => lint::run(),

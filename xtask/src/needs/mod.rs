@@ -18,7 +18,7 @@ pub(crate) use self::{
     plan::{Part, Plan, Required},
     system::System,
 };
-use crate::{apt, docker, process, services};
+use crate::{apt, contract_tests, docker, process, services};
 
 /// Exit code of a run that lacks what `--require` names.
 pub(crate) const LACKS: u8 = 3;
@@ -146,6 +146,11 @@ impl Need {
         Self { name, state, purpose: "", parts: Vec::new(), builds: false }
     }
 
+    /// Of what is no need of any part: without it, something is said and nothing fails.
+    pub(crate) fn optional(name: &'static str, state: State) -> Self {
+        Self { name, state, purpose: "", parts: Vec::new(), builds: false }
+    }
+
     /// What the brokers that tests share run in, if that is asked for.
     pub(crate) fn docker(state: State) -> Self {
         let parts = vec![Part::Kafka, Part::Nats];
@@ -200,6 +205,7 @@ pub(crate) fn probe(context: &Context) -> Vec<Need> {
         needs.push(need);
     }
     needs.extend(tools::needs(context.obtains));
+    needs.push(contract_tests::need());
     needs.push(docker::need(context.docker));
     needs
 }

@@ -25,6 +25,7 @@ use clap::Args as ClapArgs;
 
 use self::{brokers::Brokers, report::Report, secrets::Secrets};
 use crate::{
+    contract_tests,
     group::{self, Group},
     needs::{self, Plan, Required},
     selection::Selection,
@@ -99,18 +100,45 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     drop(secrets);
     let described = brokers.described.clone();
     drop(brokers);
+    let contract = contract(args, &mut report)?;
 
     println!("\n{report}");
     for line in described {
         println!("{line}");
     }
     println!("Browser: {}", needs::browser_versions());
+    if let Some(contract) = contract {
+        println!("Contract tests of the client: {contract}");
+    }
     println!("Time: {} s", start.elapsed().as_secs());
     if let Some(partial) = plan.partial() {
         println!("PARTIAL. Not run: {partial}");
     }
     println!("{}", report.verdict());
     Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs the contract tests of the client, in a run over all of the workspace. Where their harness is not to be had, that
+/// is said and no failure, not even in CI: it is others' work, and Go's proxy may not have it.
+fn contract(args: &Args, report: &mut Report) -> Result<Option<String>> {
+    if !args.filters.is_empty() || !args.package.is_empty() {
+        return Ok(None);
+    }
+    let service = workspace::aside(contract_tests::SERVICE, "test")?;
+    Ok(Some(match contract_tests::within_test(&service) {
+        Ok(Ok(outcome)) => {
+            outcome.failed.iter().for_each(|name| report.fail(format!("{name}, of the contract tests")));
+            outcome.to_string()
+        }
+        Ok(Err(error)) => {
+            report.fail(format!("contract tests: {error:#}"));
+            format!("FAILED ({error:#})")
+        }
+        Err(error) => {
+            group::check_interrupted()?;
+            format!("not run ({error:#})")
+        }
+    }))
 }
 
 /// Prints the table, and says what will run.
