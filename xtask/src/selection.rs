@@ -14,8 +14,8 @@ use crate::workspace;
 
 /// Crates that come with librdkafka.
 const OF_KAFKA: [&str; 2] = ["rdkafka", "rdkafka-sys"];
-/// Crates that come with ring.
-const OF_NATS: [&str; 3] = ["async-nats", "rcgen", "ring"];
+/// Crates that come with ring: NATS, and the client's TLS.
+const OF_NATS: [&str; 4] = ["async-nats", "rcgen", "ring", "tokio-rustls"];
 /// Features that are another way to build what `kafka` builds: for packagers.
 const OTHER_WAYS: [&str; 4] = ["gssapi", "vendored", "kafka-gssapi", "kafka-vendored"];
 
@@ -198,8 +198,9 @@ mod tests {
         }
         let features = |name: &str| some.packages[name].iter().cloned().collect::<Vec<_>>();
         assert_eq!(features("tidewater-gateway"), ["nats", "rocket", "salvo", "warp"]);
-        assert_eq!(features("tidewater-tests"), ["nats"]);
-        assert_eq!(features("tidewater"), ["nats", "rocket", "salvo", "warp"], "not `full`");
+        assert_eq!(features("tidewater-tests"), ["nats", "tls"]);
+        let facade = ["nats", "rocket", "salvo", "sse", "sse-tls", "warp"];
+        assert_eq!(features("tidewater"), facade, "not `full`");
     }
 
     #[test]
@@ -207,6 +208,10 @@ mod tests {
         let some = Selection::new(false, false).unwrap();
         assert!(some.left_out.contains("tidewater-nats") && some.left_out.contains("salvo-jetstream"));
         assert!(some.packages["tidewater-tests"].is_empty());
+        assert!(some.packages["tidewater-sse"].is_empty(), "the client is there, and its TLS is not");
+        assert!(some.packages.contains_key("tidewater-sse-service"));
+        let facade = Vec::from_iter(&some.packages["tidewater"]);
+        assert_eq!(facade, ["rocket", "salvo", "sse", "warp"]);
         let args = some.args(&[]).unwrap().join(" ");
         assert!(args.starts_with("--workspace --exclude bridge"), "{args}");
         assert!(
@@ -222,7 +227,7 @@ mod tests {
             some.args(&["tidewater-kafka".into()]).unwrap_err().to_string().contains("cannot be built here")
         );
         assert!(some.args(&["tidewater-kafkaa".into()]).unwrap_err().to_string().contains("no package"));
-        let one = some.args(&["tidewater-core".into()]).unwrap();
-        assert_eq!(one, ["--package", "tidewater-core", "--no-default-features"]);
+        let one = some.args(&["tidewater-hub".into()]).unwrap();
+        assert_eq!(one, ["--package", "tidewater-hub", "--no-default-features"]);
     }
 }

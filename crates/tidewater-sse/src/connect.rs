@@ -27,7 +27,7 @@ use crate::{
     target::Target,
 };
 
-/// As many as a browser follows (Fetch §4.4).
+/// As many as a browser follows (Fetch, HTTP-redirect fetch).
 const MOST_REDIRECTS: usize = 20;
 /// How much of a refusal's body is read, and for how long: it is shown, nothing else.
 const MOST_OF_REFUSAL: usize = 4 << 10;

@@ -40,7 +40,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! It keeps to the processing model of WHATWG HTML §9.2.2 and §9.2.3, and of Fetch §4.4 for redirects:
+//! It keeps to the processing model of WHATWG HTML §9.2.2 and §9.2.3, and of Fetch ("HTTP-redirect fetch") for redirects:
 //!
 //! | what comes | what it does |
 //! |---|---|

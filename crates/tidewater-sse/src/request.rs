@@ -51,7 +51,7 @@ impl Call {
         }
     }
 
-    /// What is left of it behind a redirect (Fetch §4.4, HTTP-redirect fetch, steps 12 to 14).
+    /// What is left of it behind a redirect (Fetch, HTTP-redirect fetch).
     pub(crate) fn redirect(&mut self, status: StatusCode, from: &Target, to: &Target) {
         let becomes_get = match status {
             StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => self.method == Method::POST,

@@ -1,4 +1,4 @@
-//! What an answer means: WHATWG HTML §9.2.2, step 15 of the constructor, and Fetch §4.4 for redirects.
+//! What an answer means: WHATWG HTML §9.2.2, the constructor, and Fetch, HTTP-redirect fetch.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The client against servers on loopback that do as a test tells them.
+//! The client against servers on loopback that do as a test tells them. (TLS is `tests/sse_tls.rs` of the workspace: what
+//! makes certificates compiles C.)
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -8,8 +9,6 @@ mod redirects;
 mod refusals;
 mod requests;
 mod server;
-#[cfg(feature = "tls")]
-mod tls;
 
 use std::time::Duration;
 
