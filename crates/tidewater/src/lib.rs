@@ -36,6 +36,8 @@
 //! | `warp` | `tidewater::warp` |
 //! | `rocket` | `tidewater::rocket` |
 //! | `salvo` | `tidewater::salvo` |
+//! | `sse` | `tidewater::client`: an `EventSource` for Rust, over `http://` |
+//! | `sse-tls` | `sse` over `https://` too |
 //! | `full` | all of them |
 //!
 //! This crate holds nothing of its own: it names what the features choose, and links it.
@@ -65,6 +67,8 @@ pub use tidewater_nats as nats;
 pub use tidewater_rocket as rocket;
 #[cfg(feature = "salvo")]
 pub use tidewater_salvo as salvo;
+#[cfg(feature = "sse")]
+pub use tidewater_sse as client;
 #[cfg(feature = "warp")]
 pub use tidewater_warp as warp;
 

@@ -55,6 +55,7 @@ const TABLE: &[Row] = &[
             "tidewater-warp",
             "tidewater-rocket",
             "tidewater-salvo",
+            "tidewater-sse",
         ],
         foreign: &[],
         optional: &[],

@@ -16,6 +16,9 @@ const FEATURES: &[(&str, &[&str])] = &[
     ("salvo", &["salvo", "salvo_core", "tidewater-salvo"]),
 ];
 
+/// The same, of what the facade has and the gateway has not.
+const FEATURES_OF_FACADE: &[(&str, &[&str])] = &[("sse", &["iri-string", "tidewater-sse"])];
+
 /// Packages that compile C or look for C libraries in a build script.
 const C_BUILDERS: &[&str] = &[
     "cc",
@@ -27,6 +30,7 @@ const C_BUILDERS: &[&str] = &[
     "nasm-rs",
     "cxx-build",
     "ring",
+    "aws-lc-rs",
     "openssl-src",
 ];
 
@@ -45,6 +49,7 @@ pub(super) fn check_crates() -> Result<Vec<String>> {
         ("tidewater-hub", [BROKERS, FRAMEWORKS, servers, http].concat()),
         ("tidewater-http", [BROKERS, FRAMEWORKS, servers].concat()),
         ("tidewater-testkit", [BROKERS, FRAMEWORKS].concat()),
+        ("tidewater-sse", [BROKERS, FRAMEWORKS, ["reqwest", "tidewater-hub"].as_slice()].concat()),
     ] {
         findings.extend(holds(package, &tree(package, None, "normal,build")?, &banned));
     }
@@ -54,12 +59,30 @@ pub(super) fn check_crates() -> Result<Vec<String>> {
 /// Each feature brings what it is for and nothing of the others, in the facade and in the gateway.
 pub(super) fn check_features() -> Result<Vec<String>> {
     let mut findings = Vec::new();
-    let alone = FEATURES.iter().map(|(name, _)| vec![*name]);
-    let sets: Vec<Vec<&str>> = alone.chain([vec![], vec!["nats", "warp"]]).collect();
     for package in ["tidewater", "tidewater-gateway"] {
-        for set in &sets {
+        let alone = features(package).map(|(name, _)| vec![*name]);
+        for set in &alone.chain([vec![], vec!["nats", "warp"]]).collect::<Vec<_>>() {
             findings.extend(exclusions(package, set, &tree(package, Some(set), "normal,build")?));
         }
+    }
+    Ok(findings)
+}
+
+/// Features that `package` has.
+fn features(package: &str) -> impl Iterator<Item = &'static (&'static str, &'static [&'static str])> {
+    let more = if package == "tidewater" { FEATURES_OF_FACADE } else { &[] };
+    FEATURES.iter().chain(more)
+}
+
+/// The client compiles C for its TLS alone: ring, and not aws-lc, which takes cmake besides.
+pub(super) fn check_client() -> Result<Vec<String>> {
+    let plain = tree("tidewater", Some(&["sse"]), "normal,build")?;
+    let tls = tree("tidewater", Some(&["sse-tls"]), "normal,build")?;
+    let shown = "tidewater --features sse-tls";
+    let mut findings = c_builders("tidewater --features sse", &plain);
+    findings.extend(holds(shown, &tls, &["aws-lc-rs", "aws-lc-sys", "openssl-sys", "cmake"]));
+    if !tls.contains("ring") {
+        findings.push(format!("{shown} lacks ring"));
     }
     Ok(findings)
 }
@@ -97,11 +120,11 @@ pub(super) fn check_left_out() -> Result<Vec<String>> {
     Ok(findings)
 }
 
-fn exclusions(package: &str, features: &[&str], tree: &Tree) -> Vec<String> {
-    let shown = format!("{package} --no-default-features --features '{}'", features.join(","));
+fn exclusions(package: &str, chosen: &[&str], tree: &Tree) -> Vec<String> {
+    let shown = format!("{package} --no-default-features --features '{}'", chosen.join(","));
     let mut findings = Vec::new();
-    for (feature, crates) in FEATURES {
-        if features.contains(feature) {
+    for (feature, crates) in features(package) {
+        if chosen.contains(feature) {
             let absent = crates.iter().filter(|name| !tree.contains(**name));
             findings.extend(
                 absent.map(|name| format!("{shown} lacks {name}, which the feature {feature} brings")),
