@@ -51,7 +51,7 @@ impl Backoff {
         if doublings == 0 {
             return base + (base / 4).mul_f64(random);
         }
-        let most = base.saturating_mul(1 << doublings).min(self.cap.max(base));
+        let most = base.saturating_mul(1 << doublings).min(self.cap);
         let half = most / 2;
         (half + half.mul_f64(random)).max(base)
     }

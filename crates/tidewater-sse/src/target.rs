@@ -204,6 +204,7 @@ mod tests {
             (" http://a/b c?f[x]=\u{fc}&{}\n", "http://a/b%20c?f%5Bx%5D=%C3%BC&%7B%7D"),
             ("http://a/b//c?u=http://d", "http://a/b//c?u=http://d"),
             ("http://u:p@a/x", "http://a/x"),
+            ("http://a#[b]", "http://a/"),
         ] {
             assert_eq!(uri(url), read, "{url}");
         }

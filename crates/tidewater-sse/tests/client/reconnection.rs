@@ -1,9 +1,10 @@
 //! Cuts, and what comes after them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, StreamExt, future::poll_fn};
 use tidewater_sse::{ErrorKind, EventSource, Signal};
+use tokio::sync::Notify;
 
 use crate::{event, last_error, message, next, opened, quick, reconnecting, server::Server, soon};
 
@@ -149,16 +150,23 @@ async fn a_restart_connects_at_once_from_what_was_taken() {
 
     // From elsewhere, while somebody waits for what does not come.
     let handle = source.handle();
-    let opening = tokio::spawn(async move {
-        opened(&mut source).await;
-        source
+    let polled = Arc::new(Notify::new());
+    let opening = tokio::spawn({
+        let polled = polled.clone();
+        async move {
+            let mut next = source.next();
+            let signal = poll_fn(|cx| {
+                let signal = next.poll_unpin(cx);
+                polled.notify_one();
+                signal
+            });
+            assert!(matches!(soon(signal).await, Some(Ok(Signal::Open(_)))));
+            source
+        }
     });
-    let restarted = async {
-        // It may find the poll that it wakes not begun yet; then that one sees it.
-        handle.restart();
-        server.stream("").await
-    };
-    let (third, source) = tokio::join!(restarted, opening);
+    soon(polled.notified()).await;
+    handle.restart();
+    let (third, source) = tokio::join!(server.stream(""), opening);
     let mut source = source.unwrap();
     assert_eq!(third.header("last-event-id"), Some("2"));
     second.closed().await;
