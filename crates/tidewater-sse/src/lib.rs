@@ -79,6 +79,7 @@ mod backoff;
 mod builder;
 mod connect;
 mod error;
+mod plugin;
 mod request;
 mod response;
 mod signal;
@@ -89,6 +90,7 @@ mod tls;
 
 pub use builder::{Builder, NOT_NOW};
 pub use error::{Error, ErrorKind};
+pub use plugin::{SSE, SseSource};
 pub use signal::Signal;
 pub use source::{EventSource, Events, Handle};
 pub use tidewater_core::sse::{Event, Limits, Utf8Bytes};

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_core::{FusedStream, Stream};
 use futures_util::task::AtomicWaker;
 use http::{HeaderValue, Response, Uri};
-use tidewater_core::sse::{DecodeError, Decoder, Event, Item, Utf8Bytes};
+use tidewater_core::sse::{DecodeError, Decoder, Event, Item};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::{
@@ -86,7 +86,7 @@ impl EventSource {
     /// The last event id: what the next connection sends as `Last-Event-ID`. Empty if there is none.
     ///
     /// That of the last signal that was taken, or of a block without data behind it; never ahead of what was told.
-    pub fn last_event_id(&self) -> &Utf8Bytes {
+    pub fn last_event_id(&self) -> &str {
         self.decoder.last_event_id()
     }
 

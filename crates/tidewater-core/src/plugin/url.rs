@@ -58,15 +58,31 @@ impl SourceUrl {
         decode(&self.path)
     }
 
+    /// What follows `?`, as it was written. It may hold secrets.
+    pub fn query(&self) -> &str {
+        &self.query
+    }
+
     /// The parameters, percent-decoded and [expanded](crate::plugin::expand), in their order.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for one without `=`, one given twice, one that doesn't decode to UTF-8, or one that names
     /// an environment variable that is not set.
     pub fn params(&self) -> Result<Params> {
+        self.params_named(|_| true)
+    }
+
+    /// The parameters of these names (as they were written) alone, for a URL whose others are not the plugin's.
+    ///
+    /// # Errors
+    /// Those of [`params`](Self::params), about these.
+    pub fn params_named(&self, wanted: impl Fn(&str) -> bool) -> Result<Params> {
         let config = |message: String| Error::new(ErrorKind::Config, message);
         let mut all: Vec<(String, String)> = Vec::new();
         for (index, pair) in self.query.split('&').filter(|pair| !pair.is_empty()).enumerate() {
+            if !wanted(pair.split_once('=').map_or(pair, |(name, _)| name)) {
+                continue;
+            }
             // Not shown: it may be the end of a password that holds a "?".
             let (name, value) = pair.split_once('=').ok_or_else(|| {
                 config(format!("{self}: parameter {} behind \"?\" has no value: write NAME=VALUE", index + 1))

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod plugin;
 mod reading;
 mod reconnection;
 mod redirects;
