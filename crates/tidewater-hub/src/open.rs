@@ -38,7 +38,7 @@ pub(crate) async fn begin(shared: &Shared, resume: &Resume) -> Result<Begun> {
         None => match start {
             _ if !shared.source().capabilities().replay => return Ok(Begun::Latest),
             Start::Latest => return Ok(Begun::Latest),
-            Start::Earliest => shared.origin.bounds().await?.first(),
+            Start::Earliest => earliest(shared).await?,
             Start::Time(time) => shared.backfill.at(shared, time).await?,
         },
     };
@@ -64,7 +64,7 @@ async fn with_start(shared: &Shared, mut cursor: Cursor, start: Start) -> Result
     }
     let start = match start {
         Start::Latest => return Ok(cursor),
-        Start::Earliest => shared.origin.bounds().await?.first(),
+        Start::Earliest => earliest(shared).await?,
         Start::Time(time) => shared.backfill.at(shared, time).await?,
     };
     let missing: Vec<TopicCursor> =
@@ -73,6 +73,17 @@ async fn with_start(shared: &Shared, mut cursor: Cursor, start: Start) -> Result
         cursor.set(topic);
     }
     Ok(cursor)
+}
+
+/// The first position of each topic at the broker; where positions are no numbers, of what this node has.
+async fn earliest(shared: &Shared) -> Result<Cursor> {
+    let first = shared.origin.bounds().await?.first();
+    let state = shared.lock();
+    let Some(log) = &state.log else { return Ok(first) };
+    let own = |topic: &TopicCursor| {
+        log.tail_cursor().topic(topic.tag).filter(|own| own.is_elsewhere(topic)).cloned()
+    };
+    Ok(first.topics().iter().map(|topic| own(topic).unwrap_or_else(|| topic.clone())).collect())
 }
 
 /// Where it starts, now that the log is held.

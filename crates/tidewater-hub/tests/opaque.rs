@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use tidewater_core::{
     Bounds, Capabilities, Cursor, Delivery, Epoch, Error, ErrorKind, Message, Next, OpaqueId, Position,
-    Result, Source, Subscribed, Subscription, TopicBounds, TopicCursor, TopicTag, sse::Decoder,
+    Result, Source, Start, Subscribed, Subscription, TopicBounds, TopicCursor, TopicTag, sse::Decoder,
 };
 use tidewater_hub::{AllowedReplay, Channel, EventStream, Hub, LogBounds, Resume, Select};
 use tokio::{sync::watch, time::timeout};
@@ -288,4 +288,22 @@ async fn i2_ids_that_were_never_given_out_are_a_gap_and_nothing_else() {
         page.read(&mut stream, number, 100).await;
         assert_eq!((page.gaps.len(), &page.got[..]), (1, &[number][..]), "{forged:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_earliest_is_where_the_log_begins() {
+    let broker = Broker::new();
+    let node = broker.channel(SMALL, AllowedReplay::Everything);
+    let mut page = Page::default();
+    let mut stream = page.open(&node).await;
+    for _ in 0..50 {
+        broker.publish(1);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    page.read(&mut stream, 49, 100).await;
+    let mut page = Page::default();
+    let earliest = Resume { start: Some(Start::Earliest), ..Resume::default() };
+    let mut stream = node.stream(earliest, Select::all()).await;
+    page.read(&mut stream, 49, 100).await;
+    assert_eq!((page.got, page.gaps.len()), ((50 - SMALL.events..50).collect(), 0));
 }

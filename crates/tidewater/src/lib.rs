@@ -36,8 +36,10 @@
 //! | `warp` | `tidewater::warp` |
 //! | `rocket` | `tidewater::rocket` |
 //! | `salvo` | `tidewater::salvo` |
-//! | `sse` | `tidewater::client`: an `EventSource` for Rust, over `http://` |
-//! | `sse-tls` | `sse` over `https://` too |
+//! | `sse` | `tidewater::client`, an `EventSource` for Rust, and `sse+http://` as a source |
+//! | `sse-tls` | `sse` over TLS too: `https://` and `sse+https://` |
+//! | `json` | events from and to JSON, by serde |
+//! | `codec` | `sse::Decoder` as one of `tokio_util`, for `FramedRead` |
 //! | `full` | all of them |
 //!
 //! This crate holds nothing of its own: it names what the features choose, and links it.
@@ -77,6 +79,8 @@ pub use tidewater_warp as warp;
 extern crate tidewater_kafka as _;
 #[cfg(feature = "nats")]
 extern crate tidewater_nats as _;
+#[cfg(feature = "sse")]
+extern crate tidewater_sse as _;
 
 // What the error for an unknown scheme says when a feature would know it.
 inventory::submit! {
@@ -84,6 +88,12 @@ inventory::submit! {
 }
 inventory::submit! {
     plugin::SchemeHint { scheme: "nats", advice: "enable the feature \"nats\" of the crate tidewater" }
+}
+inventory::submit! {
+    plugin::SchemeHint { scheme: "sse+http", advice: "enable the feature \"sse\" of the crate tidewater" }
+}
+inventory::submit! {
+    plugin::SchemeHint { scheme: "sse+https", advice: "enable the feature \"sse-tls\" of the crate tidewater" }
 }
 inventory::submit! {
     plugin::SchemeHint { scheme: "jetstream", advice: "enable the feature \"nats\" of the crate tidewater" }

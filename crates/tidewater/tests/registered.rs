@@ -4,11 +4,14 @@
 
 use tidewater::{ErrorKind, plugin};
 
-const SCHEMES: [(&str, &str, bool); 4] = [
+const SCHEMES: [(&str, &str, bool); 6] = [
     ("memory", "", true),
     ("kafka", "kafka", cfg!(feature = "kafka")),
     ("nats", "nats", cfg!(feature = "nats")),
     ("jetstream", "nats", cfg!(feature = "nats")),
+    // Without TLS it is there too, and says what is missing.
+    ("sse+http", "sse", cfg!(feature = "sse")),
+    ("sse+https", "sse-tls", cfg!(feature = "sse")),
 ];
 
 #[test]

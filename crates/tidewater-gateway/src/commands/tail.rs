@@ -6,13 +6,13 @@ use tidewater::PayloadMode;
 
 use crate::{
     failure::Failure,
-    tail::{self, Channels, Follow, Http, Upstream},
+    tail::{self, Channels, Endpoint, Follow, Upstream},
 };
 
 /// Print the events of an SSE endpoint, or of a source, as they come.
 ///
-/// An http:// URL is read as a browser's EventSource would: after a cut it connects again with the last id, when the
-/// server has said (`retry:`), so that nothing is missing and nothing comes twice. Any other URL is a source
+/// An http:// or https:// URL is read as a browser's EventSource would: after a cut it connects again with the last id,
+/// when the server has said (`retry:`), so that nothing is missing and nothing comes twice. Any other URL is a source
 /// (`tidewater plugins` lists them), read without a server in between; what is printed is what a browser would get.
 ///
 /// A gap is printed where it is, as the event `tidewater.gap`.
@@ -28,7 +28,7 @@ Examples:
 Exit codes: 0 after --count events, or when the server says that there are no more (204); 1 where there is no such
 endpoint, or none that can be reached; 2 wrong command line.")]
 pub(crate) struct Args {
-    /// An http:// URL of an event stream, or the URL of a source.
+    /// An http:// or https:// URL of an event stream, or the URL of a source.
     #[arg(value_name = "URL")]
     url: String,
     /// Print one JSON object a line: {"type","data","lastEventId"}.
@@ -69,7 +69,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
             Some((scheme, _))
                 if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") =>
             {
-                Upstream::Http(Http::new(&args.url, args.since.as_deref())?)
+                Upstream::Endpoint(Endpoint::new(&args.url, args.since.as_deref())?)
             }
             _ => Upstream::Source(Channels::open(&args.url, args.since.as_deref(), args.payload)?),
         };

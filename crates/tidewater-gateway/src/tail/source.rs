@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use http::{HeaderMap, Method};
-use tidewater::{Channel, Hub, Resume, Select, UpstreamState};
-use tidewater::{PayloadMode, Retry, Start, plugin::open_source};
+use tidewater::{
+    Channel, Hub, PayloadMode, Resume, Select, Start, UpstreamState,
+    plugin::open_source,
+    sse::{DecodeError, Decoder},
+};
 
-use super::Refused;
+use super::{percent_encoded, printer::Printer, too_long};
 use crate::failure::Failure;
+
+/// What is waited until the stream says otherwise.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// A channel over a source: what it prints is what a browser would get of it.
 #[derive(Debug)]
@@ -22,47 +27,60 @@ impl Channels {
     /// Opens the source. Inside a runtime.
     pub(crate) fn open(url: &str, since: Option<&str>, payload: PayloadMode) -> Result<Self, Failure> {
         let start = since.map(start).transpose()?;
-        let channel = Hub::new()
-            .channel("tail")
-            .source(open_source(url)?)
-            .payload(payload)
-            .retry(Duration::from_secs(1))
-            .open()?;
+        let channel =
+            Hub::new().channel("tail").source(open_source(url)?).payload(payload).retry(RETRY).open()?;
         Ok(Self { channel, start })
     }
 
-    pub(super) async fn connect(
-        &self,
-        last_event_id: &str,
-    ) -> Result<impl Stream<Item = Result<Bytes, String>> + Unpin + use<>, Refused> {
+    /// Prints what comes. The hub ends a stream when its client shall come back with the last id.
+    pub(super) async fn follow(&self, last_event_id: &str, printer: &mut Printer) -> Result<(), Failure> {
+        let mut decoder = Decoder::new().with_last_event_id(last_event_id);
         self.reached().await?;
-        let last_event_id = (!last_event_id.is_empty()).then(|| last_event_id.to_owned());
-        let resume = Resume { last_event_id, start: self.start, ..Resume::default() };
-        Ok(self.channel.stream(resume, Select::all()).await.map(Ok))
+        loop {
+            decoder.restart();
+            let last_event_id = Some(decoder.last_event_id().to_owned()).filter(|id| !id.is_empty());
+            let resume = Resume { last_event_id, start: self.start, ..Resume::default() };
+            let mut chunks = self.channel.stream(resume, Select::all()).await;
+            while let Some(chunk) = chunks.next().await {
+                decoder.feed_bytes(chunk);
+                while let Some(event) = decoder.next_event().map_err(too_much)? {
+                    printer.print(&event)?;
+                }
+                printer.flush()?;
+                if printer.is_done() {
+                    return Ok(());
+                }
+            }
+            tokio::time::sleep(decoder.retry().map_or(RETRY, Duration::from_millis)).await;
+        }
     }
 
     /// Waits until the source answers, or says what is wrong. (A browser would be told to come back; here somebody
     /// looks at the terminal.)
-    async fn reached(&self) -> Result<(), Refused> {
+    async fn reached(&self) -> Result<(), Failure> {
         loop {
             let status = self.channel.status();
             if status.upstream == UpstreamState::Live {
                 return Ok(());
             }
             if let Some(error) = status.error {
-                return Err(match error.retry() {
-                    Retry::Later => Refused::ForNow(error.to_string()),
-                    Retry::Never => Refused::ForGood(Failure::runtime(error)),
-                });
+                return Err(Failure::runtime(error));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
+fn too_much(error: DecodeError) -> Failure {
+    match error {
+        DecodeError::LineTooLong { limit } | DecodeError::EventTooLong { limit } => too_long(limit),
+        other => Failure::runtime(other),
+    }
+}
+
 /// Reads `--since` as the endpoint reads `?since=`.
 fn start(text: &str) -> Result<Start, Failure> {
-    let query = format!("since={}", super::http::percent_encoded(text));
+    let query = format!("since={}", percent_encoded(text));
     let read = tidewater::http::Resume::from_head(&Method::GET, Some(&query), &HeaderMap::new());
     let resume = read.map_err(|error| Failure::usage(format_args!("--since: {error}")))?;
     Ok(Resume::from(resume).start.unwrap_or_default())
