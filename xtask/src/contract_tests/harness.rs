@@ -167,10 +167,12 @@ mod tests {
         let error =
             within(endless.args(["sleep", "81"]), Duration::from_millis(50), helper.folder()).unwrap_err();
         assert!(error.to_string().contains("does not end within"), "{error}");
-        let mut failing = Command::new("cat");
+        // This very program: where there is Rust alone, there is no other.
+        let mut failing = Command::new(std::env::current_exe().unwrap());
         let error =
-            within(failing.arg("/no/such/file"), Duration::from_secs(20), helper.folder()).unwrap_err();
-        assert!(error.to_string().contains("No such file"), "{error}");
+            within(failing.arg("--no-such-flag"), Duration::from_secs(20), helper.folder()).unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains("failed (exit status: ") && said.contains("Unrecognized option"), "{said}");
     }
 
     #[test]
