@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Packages that have features to be without.
-const LEAN: [&str; 3] = ["tidewater", "tidewater-gateway", "tidewater-tests"];
+const LEAN: [&str; 4] = ["tidewater", "tidewater-gateway", "tidewater-sse", "tidewater-tests"];
 
 /// Runs `cargo xtask lint`.
 pub(crate) fn run() -> Result<ExitCode> {
