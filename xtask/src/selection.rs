@@ -181,7 +181,7 @@ mod tests {
         let all = Selection::new(true, true).unwrap();
         assert!(all.left_out.is_empty());
         let gateway: Vec<&str> = all.packages["tidewater-gateway"].iter().map(String::as_str).collect();
-        assert_eq!(gateway, ["kafka", "nats", "rocket", "salvo", "warp"]);
+        assert_eq!(gateway, ["kafka", "nats", "rocket", "salvo", "sse-tls", "warp"]);
         assert!(all.packages["tidewater-kafka"].is_empty(), "{:?}", all.packages["tidewater-kafka"]);
     }
 
@@ -197,9 +197,9 @@ mod tests {
             assert!(some.packages.contains_key(name), "{name}: {some:?}");
         }
         let features = |name: &str| some.packages[name].iter().cloned().collect::<Vec<_>>();
-        assert_eq!(features("tidewater-gateway"), ["nats", "rocket", "salvo", "warp"]);
+        assert_eq!(features("tidewater-gateway"), ["nats", "rocket", "salvo", "sse-tls", "warp"]);
         assert_eq!(features("tidewater-tests"), ["nats", "tls"]);
-        let facade = ["nats", "rocket", "salvo", "sse", "sse-tls", "warp"];
+        let facade = ["codec", "json", "nats", "rocket", "salvo", "sse", "sse-tls", "warp"];
         assert_eq!(features("tidewater"), facade, "not `full`");
     }
 
@@ -211,7 +211,8 @@ mod tests {
         assert!(some.packages["tidewater-sse"].is_empty(), "the client is there, and its TLS is not");
         assert!(some.packages.contains_key("tidewater-sse-service"));
         let facade = Vec::from_iter(&some.packages["tidewater"]);
-        assert_eq!(facade, ["rocket", "salvo", "sse", "warp"]);
+        assert_eq!(facade, ["codec", "json", "rocket", "salvo", "sse", "warp"]);
+        assert!(!some.packages["tidewater-gateway"].contains("sse-tls"));
         let args = some.args(&[]).unwrap().join(" ");
         assert!(args.starts_with("--workspace --exclude bridge"), "{args}");
         assert!(
