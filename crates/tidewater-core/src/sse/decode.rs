@@ -36,7 +36,7 @@ pub struct Decoder {
     failed: Option<DecodeError>,
     /// There may be something to read, or to fail with.
     ready: bool,
-    /// How many bytes more fit the value of the unfinished line as it is. Nothing waits to be read, if any do.
+    /// How many bytes more the unfinished line takes as it is. Nothing waits to be read, if any.
     room: usize,
 }
 
@@ -77,7 +77,7 @@ impl Decoder {
     #[inline]
     pub fn feed(&mut self, chunk: &[u8]) {
         if chunk.len() <= DIRECT.min(self.room) && is_inside_line(chunk) {
-            self.parser.hold_value(chunk);
+            self.parser.hold_more(chunk);
             self.room -= chunk.len();
         } else if !self.feed_inside_line(chunk) {
             self.input.push_slice(chunk);

@@ -53,10 +53,20 @@ pub(super) struct Parser {
 /// A line of which only the beginning is there.
 #[derive(Debug, Default)]
 struct CutLine {
+    kind: CutKind,
     /// Its bytes, or those of its value if it is a `data` line.
     bytes: Vec<u8>,
     /// If it is a `data` line: what stands before its value, in bytes.
-    before_value: Option<usize>,
+    before_value: usize,
+}
+
+/// What is known of a line by its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum CutKind {
+    #[default]
+    Unknown,
+    Data,
+    Other,
 }
 
 /// What stays reserved for the next cut line.
@@ -158,40 +168,44 @@ impl Parser {
 
     /// The chunk ended inside a line: keeps the piece.
     pub(super) fn hold(&mut self, piece: &[u8]) -> Result<(), DecodeError> {
-        let CutLine { bytes, before_value } = &mut self.cut;
+        let CutLine { kind, bytes, before_value } = &mut self.cut;
         let length = bytes.len() + piece.len();
-        check_line_bytes(before_value.unwrap_or(0) + length, self.limits)?;
-        if before_value.is_some() {
+        check_line_bytes(*before_value + length, self.limits)?;
+        if *kind == CutKind::Data {
             self.block.check_bytes(length)?;
-            extend_bounded(bytes, piece, self.limits.max_line_bytes);
-            return Ok(());
         }
         extend_bounded(bytes, piece, self.limits.max_line_bytes);
         // One byte of the value must be there to tell the optional space from the value itself.
         let line = strip_bom(bytes, self.past_first_line);
-        if line.len() > b"data:".len()
-            && let Some(value) = data_value(line)
-        {
-            let start = bytes.len() - value.len();
-            bytes.drain(..start);
-            *before_value = Some(start);
-            self.block.check_bytes(bytes.len())?;
+        if *kind != CutKind::Unknown || line.len() <= b"data:".len() {
+            return Ok(());
         }
-        Ok(())
+        let Some(value) = data_value(line) else {
+            *kind = CutKind::Other;
+            return Ok(());
+        };
+        *kind = CutKind::Data;
+        *before_value = bytes.len() - value.len();
+        bytes.drain(..*before_value);
+        self.block.check_bytes(bytes.len())
     }
 
-    /// How many bytes more [`hold_value`](Self::hold_value) takes without a look at any bound: none, unless the line
-    /// is known to be data.
+    /// How many bytes more [`hold_more`](Self::hold_more) takes without a look at any bound: none, unless it is known
+    /// which line it is.
     pub(super) fn room(&self) -> usize {
-        let CutLine { bytes, before_value: Some(before) } = &self.cut else { return 0 };
-        let line = self.limits.max_line_bytes.saturating_sub(before + bytes.len());
-        let event = self.block.room().saturating_sub(bytes.len());
-        (bytes.capacity() - bytes.len()).min(line).min(event)
+        let CutLine { kind, bytes, before_value } = &self.cut;
+        let line = self.limits.max_line_bytes.saturating_sub(before_value + bytes.len());
+        let fits = line.min(bytes.capacity() - bytes.len());
+        match kind {
+            CutKind::Unknown => 0,
+            CutKind::Data => fits.min(self.block.room().saturating_sub(bytes.len())),
+            CutKind::Other => fits,
+        }
     }
 
     /// [`hold`](Self::hold) for at most [`room`](Self::room) bytes.
     #[inline]
-    pub(super) fn hold_value(&mut self, piece: &[u8]) {
+    pub(super) fn hold_more(&mut self, piece: &[u8]) {
         match piece {
             // Bytes come one by one more often than by two or three.
             [byte] => self.cut.bytes.push(*byte),
@@ -205,9 +219,9 @@ impl Parser {
             return self.whole_line(piece);
         }
         let mut cut = std::mem::take(&mut self.cut);
-        check_line_bytes(cut.before_value.unwrap_or(0) + cut.bytes.len() + piece.len(), self.limits)?;
+        check_line_bytes(cut.before_value + cut.bytes.len() + piece.len(), self.limits)?;
         extend_bounded(&mut cut.bytes, piece, self.limits.max_line_bytes);
-        if cut.before_value.is_none() {
+        if cut.kind != CutKind::Data {
             let step = self.whole_line(&cut.bytes)?;
             self.use_again(cut.bytes);
             return Ok(step);
@@ -220,7 +234,7 @@ impl Parser {
     }
 
     fn in_line(&self) -> bool {
-        self.cut.before_value.is_some() || !self.cut.bytes.is_empty()
+        self.cut.kind != CutKind::Unknown || !self.cut.bytes.is_empty()
     }
 
     /// A line that lies nowhere for long.
