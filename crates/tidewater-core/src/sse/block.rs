@@ -304,7 +304,7 @@ impl Value {
     }
 
     /// The text, to keep.
-    #[inline]
+    #[inline(always)]
     pub(super) fn share(&self, text: &Utf8Bytes) -> Utf8Bytes {
         match self {
             Self::Empty => Utf8Bytes::new(),

@@ -98,16 +98,20 @@ impl Decoder {
     ///
     /// # Errors
     /// A line or an event past its limit. The decoder answers with that error from then on.
-    #[inline]
+    #[inline(always)]
     pub fn next_event(&mut self) -> Result<Option<Event>, DecodeError> {
-        Ok(if self.find_event()? { Some(self.parser.event()) } else { None })
+        match self.find_event() {
+            Ok(true) => Ok(Some(self.parser.event())),
+            Ok(false) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// [`next_event`](Decoder::next_event), lent until the decoder is used again.
     ///
     /// # Errors
     /// Those of [`next_event`](Decoder::next_event).
-    #[inline]
+    #[inline(always)]
     pub fn next_event_ref(&mut self) -> Result<Option<EventRef<'_>>, DecodeError> {
         Ok(if self.find_event()? { Some(self.parser.event_ref()) } else { None })
     }
@@ -167,8 +171,16 @@ impl Decoder {
         direct
     }
 
-    #[inline]
+    #[inline(always)]
     fn find_event(&mut self) -> Result<bool, DecodeError> {
+        if self.parser.usual_event() {
+            return Ok(true);
+        }
+        self.find_other_event()
+    }
+
+    #[inline(never)]
+    fn find_other_event(&mut self) -> Result<bool, DecodeError> {
         loop {
             match self.step()? {
                 None => return Ok(false),
@@ -209,7 +221,12 @@ impl Decoder {
             }
             match self.input.next(self.parser.wants_piece()) {
                 None => return Ok(None),
-                Some(Read::Text { text, first_end }) => self.parser.begin_text(text, first_end),
+                Some(Read::Text { text, first_end }) => {
+                    self.parser.begin_text(text, first_end);
+                    if self.parser.usual_event() {
+                        return Ok(Some(Step::Event));
+                    }
+                }
                 Some(Read::Piece { bytes, ended: false }) => self.parser.hold(bytes)?,
                 Some(Read::Piece { bytes, ended: true }) => {
                     if let Some(step) = self.parser.end_line(bytes)? {

@@ -77,7 +77,7 @@ impl Utf8Bytes {
     ///
     /// # Panics
     /// If `part` is not a slice of this very text.
-    #[inline]
+    #[inline(always)]
     pub(super) fn share(&self, part: &str) -> Self {
         match &self.0 {
             Text::Shared(text) if !part.is_empty() => Self(Text::Shared(text.slice_ref(part))),
