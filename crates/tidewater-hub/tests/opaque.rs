@@ -65,6 +65,14 @@ impl Broker {
         self.changed.send_modify(|n| *n += 1);
     }
 
+    /// So often so many, in batches of their own.
+    async fn publish_apart(&self, times: usize, count: usize) {
+        for _ in 0..times {
+            self.publish(count);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     fn forget(&self, until: usize) {
         self.kept.lock().unwrap().0 = until;
     }
@@ -177,6 +185,17 @@ impl Page {
     }
 }
 
+/// A channel whose page has the first three messages.
+async fn three(replay: AllowedReplay) -> (Arc<Broker>, Channel, Page, EventStream) {
+    let broker = Broker::new();
+    let node = broker.channel(SMALL, replay);
+    let mut page = Page::default();
+    let mut stream = page.open(&node).await;
+    broker.publish(3);
+    page.read(&mut stream, 2, 100).await;
+    (broker, node, page, stream)
+}
+
 #[tokio::test(start_paused = true)]
 async fn i1_clients_that_hop_get_everything_once() {
     for seed in 0..8 {
@@ -212,18 +231,10 @@ async fn i1_clients_that_hop_get_everything_once() {
 
 #[tokio::test(start_paused = true)]
 async fn an_id_that_nobody_has_any_more_is_one_gap() {
-    let broker = Broker::new();
-    let node = broker.channel(SMALL, AllowedReplay::Everything);
-    let mut page = Page::default();
-    let mut stream = page.open(&node).await;
-    broker.publish(3);
-    page.read(&mut stream, 2, 100).await;
+    let (broker, node, mut page, stream) = three(AllowedReplay::Everything).await;
     drop(stream);
 
-    for _ in 0..50 {
-        broker.publish(2);
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    broker.publish_apart(50, 2).await;
     broker.forget(100);
     let mut again = page.open(&node).await;
     page.read(&mut again, usize::MAX, 2).await;
@@ -235,17 +246,9 @@ async fn an_id_that_nobody_has_any_more_is_one_gap() {
 
 #[tokio::test(start_paused = true)]
 async fn i3_a_channel_that_allows_no_replay_goes_on_where_its_log_begins() {
-    let broker = Broker::new();
-    let node = broker.channel(SMALL, AllowedReplay::Log);
-    let mut page = Page::default();
-    let mut stream = page.open(&node).await;
-    broker.publish(3);
-    page.read(&mut stream, 2, 100).await;
+    let (broker, node, mut page, stream) = three(AllowedReplay::Log).await;
     drop(stream);
-    for _ in 0..50 {
-        broker.publish(1);
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    broker.publish_apart(50, 1).await;
     page.follow(&node, 52).await;
     assert_eq!(page.gaps, [serde_json::json!({ "reason": "replay", "topic": "ids" })]);
     assert_eq!(page.got.len(), 3 + SMALL.events);
@@ -254,12 +257,7 @@ async fn i3_a_channel_that_allows_no_replay_goes_on_where_its_log_begins() {
 
 #[tokio::test(start_paused = true)]
 async fn an_upstream_that_has_lost_its_place_tells_a_gap() {
-    let broker = Broker::new();
-    let node = broker.channel(SMALL, AllowedReplay::Everything);
-    let mut page = Page::default();
-    let mut stream = page.open(&node).await;
-    broker.publish(3);
-    page.read(&mut stream, 2, 100).await;
+    let (broker, _node, mut page, mut stream) = three(AllowedReplay::Everything).await;
     // Between the cut and the next subscription, what the node has read last is forgotten.
     broker.cut();
     broker.publish(100);
@@ -296,10 +294,7 @@ async fn the_earliest_is_where_the_log_begins() {
     let node = broker.channel(SMALL, AllowedReplay::Everything);
     let mut page = Page::default();
     let mut stream = page.open(&node).await;
-    for _ in 0..50 {
-        broker.publish(1);
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    broker.publish_apart(50, 1).await;
     page.read(&mut stream, 49, 100).await;
     let mut page = Page::default();
     let earliest = Resume { start: Some(Start::Earliest), ..Resume::default() };
