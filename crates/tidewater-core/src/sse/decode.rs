@@ -173,6 +173,10 @@ impl Decoder {
 
     #[inline(always)]
     fn find_event(&mut self) -> Result<bool, DecodeError> {
+        // Byte by byte there is nothing to read nearly always.
+        if !self.ready {
+            return Ok(false);
+        }
         if self.parser.usual_event() {
             return Ok(true);
         }
