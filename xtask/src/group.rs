@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    process::{Child, Command, ExitStatus},
+    process::{Child, ChildStderr, Command, ExitStatus},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -79,6 +79,11 @@ impl Group {
     /// The child's process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The child's stderr, once, if it is piped.
+    pub(crate) fn stderr(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
     }
 
     /// Whether the child itself still runs.

@@ -18,6 +18,7 @@ mod contract_tests;
 mod demo;
 mod docker;
 mod examples;
+mod fuzz;
 mod group;
 mod lint;
 mod needs;
@@ -47,6 +48,8 @@ enum Task {
     Bench(bench::Args),
     /// The gateway with a live feed: no broker, no C, nothing to set up.
     Demo(demo::Args),
+    /// Every target of `fuzz/`, with libFuzzer. Needs a nightly toolchain, cargo-fuzz and a C++ compiler.
+    Fuzz(fuzz::Args),
     /// The examples: list them, run one, check them all.
     Examples(examples::Args),
     /// What the tests need, where it is, and how to get what is missing.
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Bench(args) => bench::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Examples(args) => examples::run(args),
         Task::Test(args) => test::run(&args),
         Task::ContractTests(args) => contract_tests::run(&args),

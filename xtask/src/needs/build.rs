@@ -28,7 +28,7 @@ pub(super) fn needs(obtains: bool) -> Vec<Need> {
     let row = |name, state, purpose, parts| Need { name, state, purpose, parts, builds: true };
     vec![
         row("C compiler", state(c(), "no C compiler", &["gcc"], obtains), RING, all),
-        row("C++ compiler", state(cxx(), "no C++ compiler", &["g++"], obtains), LIBRDKAFKA, kafka()),
+        row("C++ compiler", cxx_compiler(obtains), LIBRDKAFKA, kafka()),
         row("make", state(program(&["make", "gmake"]), "no make", &["make"], obtains), LIBRDKAFKA, kafka()),
         row(
             "bash",
@@ -43,6 +43,11 @@ pub(super) fn needs(obtains: bool) -> Vec<Need> {
             kafka(),
         ),
     ]
+}
+
+/// The C++ compiler's state.
+pub(super) fn cxx_compiler(obtains: bool) -> State {
+    state(cxx(), "no C++ compiler", &["g++"], obtains)
 }
 
 /// Packages of what is not here.

@@ -210,6 +210,11 @@ pub(crate) fn probe(context: &Context) -> Vec<Need> {
     needs
 }
 
+/// The C++ compiler, for those who need it for something else than the tests.
+pub(crate) fn cxx_compiler() -> State {
+    build::cxx_compiler(false)
+}
+
 /// Installs the packages that the table promised to get.
 pub(crate) fn obtain_packages(context: &Context) -> Result<()> {
     if !context.obtains {
