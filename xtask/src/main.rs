@@ -44,7 +44,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// What things cost, measured: many channels, ids.
+    /// What things cost, measured: many channels, ids, the codec.
     Bench(bench::Args),
     /// The gateway with a live feed: no broker, no C, nothing to set up.
     Demo(demo::Args),

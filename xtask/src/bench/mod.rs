@@ -1,9 +1,11 @@
-//! `cargo xtask bench`: what things cost, measured on the gateway as it is shipped, against real brokers.
+//! `cargo xtask bench`: what things cost, measured on the gateway as it is shipped, against real brokers; and what its
+//! codec costs, beside other people's.
 //!
 //! A bench prints tables; with `--write` they replace those in `docs/benchmarks/`, between two marks, so that the words
 //! around them stay and the figures are always a program's.
 
 mod channels;
+mod codec;
 mod gateway;
 mod ids;
 mod usage;
@@ -32,13 +34,14 @@ Examples:
   cargo xtask bench channels --only kafka --count 20
   cargo xtask bench ids                          how long ids are
   cargo xtask bench ids --write                  the same, into docs/benchmarks/
+  cargo xtask bench codec --quick --only decode  a rough look at the SSE decoder
 
 Brokers that run already stay, as with `cargo xtask test`; the others are started and stopped.")]
 pub(crate) struct Args {
     /// Puts the tables into docs/benchmarks/ too.
     #[arg(long, global = true)]
     write: bool,
-    /// Measures a release build (the first takes some minutes); else a debug build.
+    /// Measures a release build (the first takes some minutes); else a debug build. `codec` always does.
     #[arg(long, global = true)]
     release: bool,
     #[command(subcommand)]
@@ -51,18 +54,27 @@ enum What {
     Channels(channels::Args),
     /// Bytes of an id, by partitions and offsets; and of a real topic of 64 partitions.
     Ids,
+    /// The SSE codec beside other people's: speed over three shapes of events, and who reads what as the standard says.
+    Codec(codec::Args),
 }
 
 /// Runs `cargo xtask bench`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     group::catch_interrupts()?;
-    let (name, report) = match &args.what {
-        What::Channels(own) => ("channels", channels::run(own, args.release)?),
-        What::Ids => ("ids", ids::run(args.release)?),
+    if let What::Codec(own) = &args.what {
+        ensure!(
+            !args.write || own.is_whole(),
+            "--write wants the whole: without --quick, --only and --rounds"
+        );
+    }
+    let (page, name, report) = match &args.what {
+        What::Channels(own) => ("channels", "channels", channels::run(own, args.release)?),
+        What::Ids => ("channels", "ids", ids::run(args.release)?),
+        What::Codec(own) => ("codec", "codec", codec::run(own)?),
     };
     println!("{report}");
     if args.write {
-        write(name, &report)?;
+        write(page, name, &report)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -114,9 +126,9 @@ fn build(release: bool) -> Result<std::path::PathBuf> {
     workspace::aside_from(if release { "release" } else { "debug" }, "tidewater", "bench")
 }
 
-/// Replaces what stands between the marks of this name in `docs/benchmarks/channels.md`.
-fn write(name: &str, report: &str) -> Result<()> {
-    let file = workspace::root().join("docs").join("benchmarks").join("channels.md");
+/// Replaces what stands between the marks of this name in `docs/benchmarks/PAGE.md`.
+fn write(page: &str, name: &str, report: &str) -> Result<()> {
+    let file = workspace::root().join("docs").join("benchmarks").join(page).with_extension("md");
     let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let text = replace(&text, name, report)
         .with_context(|| format!("{} has no marks <!-- bench {name} -->", file.display()))?;
