@@ -59,15 +59,17 @@ pub(super) struct Block {
     /// Data lines that were copied, joined by LF; nothing unless `copied`.
     data: String,
     copied: bool,
-    /// Data lines that lie in the text being read; they come after `data`.
+    /// Data lines that lie in the text being read; none if any were copied.
     spans: Vec<Range<usize>>,
+    /// Length of the last data that was copied and kept: what the next one begins with room for.
+    usual: usize,
 }
 
 /// More data lines than this are copied before the event is complete, so that what is kept of them is bounded.
 const MOST_SPANS: usize = 1024;
 /// Data of fewer bytes is copied once more to fit its size.
 const LARGE: usize = 4096;
-/// What stays reserved for copied data that is lent.
+/// What stays reserved for copied data that is lent, and the most that is reserved because the data before took it.
 const DATA_KEPT: usize = 256 << 10;
 
 impl Block {
@@ -81,6 +83,7 @@ impl Block {
             data: String::new(),
             copied: false,
             spans: Vec::new(),
+            usual: 0,
         }
     }
 
@@ -103,13 +106,12 @@ impl Block {
     }
 
     /// The value of a `data` line that lies nowhere for long. It had `raw_bytes` before what is not UTF-8 was replaced.
+    #[inline]
     pub(super) fn passing_data(&mut self, value: &str, raw_bytes: usize) -> Result<(), DecodeError> {
         self.count_data(raw_bytes)?;
+        self.reserve(value.len() + 1);
         if self.copied {
-            reserve_bounded(&mut self.data, value.len() + 1, self.max_bytes);
             self.data.push('\n');
-        } else {
-            reserve_bounded(&mut self.data, value.len(), self.max_bytes);
         }
         self.data.push_str(value);
         self.copied = true;
@@ -146,9 +148,10 @@ impl Block {
                 self.spans.clear();
                 data
             }
-            (_, spans) => {
-                let left = spans.iter().map(|span| span.len() + 1).sum();
-                self.data.reserve_exact(left);
+            (true, _) => Data::Copied,
+            (false, spans) => {
+                let length = spans.iter().map(|span| span.len() + 1).sum::<usize>() - 1;
+                self.data.reserve_exact(length);
                 self.copy_spans(text);
                 Data::Copied
             }
@@ -170,7 +173,9 @@ impl Block {
     /// What [`Data::Copied`] stands for, to keep: in a buffer of its size, about.
     pub(super) fn take_copied(&mut self) -> Utf8Bytes {
         self.copied = false;
-        if self.data.len() >= LARGE || self.data.len() == self.data.capacity() {
+        self.usual = self.data.len().min(DATA_KEPT);
+        let fits = self.data.len() >= LARGE && self.data.len() >= self.data.capacity() / 2;
+        if fits || self.data.len() == self.data.capacity() {
             return std::mem::take(&mut self.data).into();
         }
         let data = Utf8Bytes::copy_from_str(&self.data);
@@ -252,19 +257,22 @@ impl Block {
 
     #[inline]
     fn span(&mut self, text: &Utf8Bytes, value: Range<usize>) -> Result<Line, DecodeError> {
+        // Behind what was copied it is copied, too.
+        if self.copied {
+            return self.passing_data(&text[value.clone()], value.len()).map(|()| Line::Field);
+        }
         self.count_data(value.len())?;
+        self.spans.push(value);
         if self.spans.len() == MOST_SPANS {
             self.keep_spans(text);
         }
-        self.spans.push(value);
         Ok(Line::Field)
     }
 
     #[inline(never)]
     fn keep_spans(&mut self, text: &Utf8Bytes) {
         if !self.spans.is_empty() {
-            let left: usize = self.spans.iter().map(|span| span.len() + 1).sum();
-            reserve_bounded(&mut self.data, left, self.max_bytes);
+            self.reserve(self.spans.iter().map(|span| span.len() + 1).sum());
             self.copy_spans(text);
         }
     }
@@ -277,6 +285,13 @@ impl Block {
             self.data.push_str(&text[span]);
             self.copied = true;
         }
+    }
+
+    /// Room for so many bytes of data more.
+    #[inline]
+    fn reserve(&mut self, more: usize) {
+        let more = if self.copied { more } else { more.max(self.usual) };
+        reserve_bounded(&mut self.data, more, self.max_bytes);
     }
 
     #[inline]
