@@ -48,6 +48,9 @@ impl fmt::Display for Field {
 
 /// A bound of [`Limits`](super::Limits) that the stream went past. The decoder stays failed: it cannot
 /// know where the next event begins.
+///
+/// Whether there is an error, and what comes before it, does not depend on how the stream is cut; which of the two it is
+/// may, where a line is past both bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
