@@ -133,6 +133,14 @@ impl ChannelBuilder {
         self
     }
 
+    /// How many subscriptions may read the past at once for clients that were away longer than the log goes back, at
+    /// least 1. Default: 4. They belong to the source: channels that share one share its readers, and the channel that
+    /// allows most decides.
+    pub fn backfill_readers(mut self, readers: usize) -> Self {
+        self.settings.readers = readers.max(1);
+        self
+    }
+
     /// Whether the upstream subscription may be shared with channels of this hub whose sources read the same
     /// ([`Source::share_key`]). Default: yes. A shared one costs the broker once; but a map that is slow delays every
     /// channel that shares with it, so give such a channel a subscription of its own.

@@ -7,6 +7,7 @@ use tidewater_core::{Bounds, Cursor, Error, ErrorKind, Result, Start, TopicCurso
 use tokio::time::timeout;
 
 use crate::{
+    backfill,
     log::Log,
     resume::{Known, Plan, Resume},
     settings::AllowedReplay,
@@ -39,7 +40,7 @@ pub(crate) async fn begin(shared: &Shared, resume: &Resume) -> Result<Begun> {
             _ if !shared.source().capabilities().replay => return Ok(Begun::Latest),
             Start::Latest => return Ok(Begun::Latest),
             Start::Earliest => earliest(shared).await?,
-            Start::Time(time) => shared.backfill.at(shared, time).await?,
+            Start::Time(time) => backfill::at(shared, time).await?,
         },
     };
     let decided = {
@@ -65,7 +66,7 @@ async fn with_start(shared: &Shared, mut cursor: Cursor, start: Start) -> Result
     let start = match start {
         Start::Latest => return Ok(cursor),
         Start::Earliest => earliest(shared).await?,
-        Start::Time(time) => shared.backfill.at(shared, time).await?,
+        Start::Time(time) => backfill::at(shared, time).await?,
     };
     let missing: Vec<TopicCursor> =
         start.topics().iter().filter(|topic| cursor.topic(topic.tag).is_none()).cloned().collect();

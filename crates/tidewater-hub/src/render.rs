@@ -181,6 +181,16 @@ pub(crate) enum Pressed {
     Progress(Cursor),
 }
 
+impl Pressed {
+    /// The batch, if it is one.
+    pub(crate) fn into_batch(self) -> Option<Batch> {
+        match self {
+            Self::Batch(batch) => Some(batch),
+            Self::Progress(_) => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Open {
     start: Arc<Cursor>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidewater_core::Start;
 
-use crate::log::LogBounds;
+use crate::{backfill::READERS, log::LogBounds};
 
 /// What happens to a client that falls behind the log (I7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) retry: Duration,
     pub(crate) start: Start,
     pub(crate) large_ids: bool,
+    /// How many readers of the past the source may have.
+    pub(crate) readers: usize,
 }
 
 impl Default for Settings {
@@ -61,6 +63,7 @@ impl Default for Settings {
             retry: Duration::from_secs(2),
             start: Start::Latest,
             large_ids: false,
+            readers: READERS,
         }
     }
 }

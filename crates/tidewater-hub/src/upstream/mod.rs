@@ -60,6 +60,7 @@ impl Upstream {
 
     /// A channel is to get what comes from now on.
     pub(crate) fn join(&self, shared: Arc<Shared>) {
+        self.origin.readers.allow(shared.settings.readers);
         self.members.send_modify(|members| members.push(shared));
     }
 

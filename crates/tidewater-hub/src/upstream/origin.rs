@@ -8,20 +8,23 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use crate::backfill::Readers;
+
 /// How long an answer of the broker is waited for while a client is being answered.
 pub(crate) const ASK: Duration = Duration::from_secs(5);
 
-/// A source, with the last reading of its bounds.
+/// A source, with its readers of the past and the last reading of its bounds.
 #[derive(Debug)]
 pub(crate) struct Origin {
     pub(crate) source: Arc<dyn Source>,
+    pub(crate) readers: Arc<Readers>,
     /// The broker's bounds, and when reading them began.
     bounds: AsyncMutex<Option<(Instant, Arc<Bounds>)>>,
 }
 
 impl Origin {
     pub(crate) fn new(source: Arc<dyn Source>) -> Self {
-        Self { source, bounds: AsyncMutex::default() }
+        Self { source, readers: Arc::default(), bounds: AsyncMutex::default() }
     }
 
     /// The broker's bounds, read after this call began. Callers at the same time share one reading, whichever of the

@@ -99,6 +99,12 @@ impl Broker {
         self.changed.send_modify(|n| *n += 1);
     }
 
+    /// So many more messages at once.
+    pub fn grow(&self, partition: usize, messages: u64) {
+        self.log.lock().unwrap().partitions[partition].end += messages;
+        self.changed.send_modify(|n| *n += 1);
+    }
+
     pub fn ranges(&self) -> Vec<Range<u64>> {
         self.log.lock().unwrap().partitions.clone()
     }

@@ -1,0 +1,152 @@
+//! Readers of the past, shared by the clients of a source (I5).
+//!
+//! ```text
+//! client ─> fetch ─> a segment that is there
+//!                └─> queue ─> a reader's turn ─> segment ─> those who wait for it
+//! ```
+//!
+//! A slot belongs to a reader, not to a client: a reader fills one bounded [`Segment`] and gives the slot back,
+//! whoever waits for the segment and whether or not anybody still does. Segments are kept for a while, so clients
+//! with neighbouring cursors read the same one; a client that stalls holds none (it has a [`Weak`] to it and asks
+//! again), and can't hold up anybody.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `queue` | who reads next: pure |
+//! | `readers` | the readers of a source, and subscriptions that are kept open for a moment |
+//! | `segment` | a piece of the past, and how it is read |
+
+mod queue;
+mod readers;
+mod segment;
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, SystemTime},
+};
+
+use tidewater_core::{Cursor, Result, Retry, Subscription};
+use tokio::{sync::oneshot, time::sleep};
+
+use crate::{state::Shared, upstream::answered};
+use queue::{Ask, NEAR, distance};
+use readers::{Permit, Turn, WARM};
+use segment::Reader;
+
+pub(crate) use readers::{READERS, Readers};
+pub(crate) use segment::Segment;
+
+/// Segments that are kept.
+const KEPT: usize = 16;
+const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+const LAST_BACKOFF: Duration = Duration::from_secs(5);
+
+/// The pieces of the past that a channel has at hand.
+#[derive(Debug, Default)]
+pub(crate) struct Backfill(Mutex<VecDeque<Arc<Segment>>>);
+
+/// Fetches the segment after a cursor. A reader that has begun goes on when the receiver is dropped, up to the end of
+/// the segment; while it waits for its turn, or for a broker that can't be reached, it ends with the receiver, so that
+/// clients that come and go leave no queue behind.
+pub(crate) fn fetch(shared: &Arc<Shared>, cursor: Cursor) -> oneshot::Receiver<Result<Weak<Segment>>> {
+    let (mut sender, receiver) = oneshot::channel();
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        let mut backoff = FIRST_BACKOFF;
+        let result = loop {
+            let found = tokio::select! {
+                found = look(&shared, &cursor) => found,
+                () = sender.closed() => return,
+            };
+            let filled = match found {
+                Found::Segment(segment) => break Ok(segment),
+                Found::Turn(permit) => fill(&shared, permit).await,
+            };
+            match filled {
+                Err(error) if error.retry() == Retry::Later => {
+                    tracing::debug!(channel = &*shared.name, "backfill waits for the broker: {error}");
+                    tokio::select! {
+                        () = sleep(backoff) => backoff = (backoff * 2).min(LAST_BACKOFF),
+                        () = sender.closed() => return,
+                    }
+                }
+                other => break other,
+            }
+        };
+        // A client that is gone wants nothing more.
+        drop(sender.send(result.map(|segment| Arc::downgrade(&segment))));
+        sleep(WARM).await;
+        shared.origin.readers.cool();
+    });
+    receiver
+}
+
+/// The cursor before the first message written at this time or later.
+///
+/// # Errors
+/// [`Unavailable`](tidewater_core::ErrorKind::Unavailable) if neither a reader nor the source answers in time.
+pub(crate) async fn at(shared: &Shared, time: SystemTime) -> Result<Cursor> {
+    let ask = Ask { channel: shared.name.clone(), wanted: None, distance: NEAR };
+    let _permit = answered(async { Ok(shared.origin.readers.turn(ask).await) }).await?;
+    Ok(answered(shared.source().subscribe(Subscription::at(time))).await?.start)
+}
+
+enum Found {
+    Segment(Arc<Segment>),
+    Turn(Box<Permit>),
+}
+
+/// Waits until there is a segment for this cursor, or a reader's turn to fill one.
+async fn look(shared: &Shared, cursor: &Cursor) -> Found {
+    loop {
+        if let Some(segment) = shared.backfill.find(cursor) {
+            return Found::Segment(segment);
+        }
+        let tail = shared.lock().log.as_ref().map(|log| log.tail_cursor().clone()).unwrap_or_default();
+        let distance = distance(cursor, &tail);
+        let ask = Ask { channel: shared.name.clone(), wanted: Some(cursor.clone()), distance };
+        match shared.origin.readers.turn(ask).await {
+            // An error only says that it has ended.
+            Turn::Follow(mut ended) => drop(ended.changed().await),
+            // Another reader may have come by in the meantime.
+            Turn::Read(permit) => match shared.backfill.find(cursor) {
+                Some(segment) => return Found::Segment(segment),
+                None => return Found::Turn(permit),
+            },
+        }
+    }
+}
+
+async fn fill(shared: &Shared, mut permit: Box<Permit>) -> Result<Arc<Segment>> {
+    let wanted = permit.wanted.clone().unwrap_or_default();
+    let mut reader = match permit.warm.take() {
+        Some(reader) => reader,
+        None => Reader::open(shared, &wanted).await?,
+    };
+    let (segment, goes_on) = reader.fill(shared, &wanted).await?;
+    let segment = Arc::new(segment);
+    shared.backfill.keep(segment.clone());
+    if goes_on {
+        permit.keep(&shared.name, reader);
+    }
+    Ok(segment)
+}
+
+impl Backfill {
+    fn find(&self, cursor: &Cursor) -> Option<Arc<Segment>> {
+        self.lock().iter().find(|segment| segment.suits(cursor)).cloned()
+    }
+
+    fn keep(&self, segment: Arc<Segment>) {
+        let mut segments = self.lock();
+        if segments.len() >= KEPT {
+            segments.pop_front();
+        }
+        segments.push_back(segment);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Segment>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
