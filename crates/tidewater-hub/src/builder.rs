@@ -14,7 +14,7 @@ use crate::{
     hub::Hub,
     log::LogBounds,
     render::{Counts, Map, Render},
-    settings::{AllowedReplay, LagPolicy, MapFailure, Settings},
+    settings::{AllowedReplay, LagPolicy, MapFailure, Prewarm, Settings},
     state::Shared,
     wire,
 };
@@ -118,6 +118,14 @@ impl ChannelBuilder {
     /// How much is kept in memory.
     pub fn log(mut self, log: LogBounds) -> Self {
         self.settings.log = log;
+        self
+    }
+
+    /// How much of the past is read into the log when the channel starts, or `None`. Default: 8,192 events or 8 MiB. Only
+    /// where the source replays, and can compare positions. Clients that come back in the meantime wait for it, for 5 s at
+    /// most; new ones don't.
+    pub fn prewarm(mut self, prewarm: impl Into<Option<Prewarm>>) -> Self {
+        self.settings.prewarm = prewarm.into();
         self
     }
 

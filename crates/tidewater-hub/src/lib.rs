@@ -65,6 +65,6 @@ pub use hub::Hub;
 pub use log::LogBounds;
 pub use resume::Resume;
 pub use select::Select;
-pub use settings::{AllowedReplay, LagPolicy, MapFailure};
+pub use settings::{AllowedReplay, LagPolicy, MapFailure, Prewarm};
 pub use status::{Status, UpstreamState};
 pub use stream::EventStream;

@@ -11,6 +11,8 @@ use crate::frame::{Batch, Kind};
 /// client that is far behind takes few large slices. Each byte is copied at most once for it.
 const COALESCE_BYTES: usize = 4 << 10;
 const COALESCE_RUN: usize = 32;
+/// The number of the first entry. Those below are for what is put in front.
+const FIRST: u64 = 1 << 32;
 
 /// How much a channel keeps in memory for clients that come back or fall behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,7 @@ impl Log {
             bounds,
             batches: VecDeque::new(),
             head: Arc::new(start),
-            next: 0,
+            next: FIRST,
             bytes: 0,
             events: 0,
             small: 0,
@@ -112,6 +114,21 @@ impl Log {
         self.coalesce();
         self.evict(now);
         batch
+    }
+
+    /// Puts batches in front that end where the log began. Answers whether it could: not once something was evicted, or
+    /// put in front already.
+    pub(crate) fn prepend(&mut self, batches: impl DoubleEndedIterator<Item = Batch>) -> bool {
+        if self.tail() != FIRST {
+            return false;
+        }
+        for mut batch in batches.rev() {
+            batch.first = self.tail() - batch.frames.len() as u64;
+            self.bytes += batch.size();
+            self.events += batch.frames.len();
+            self.batches.push_front(Arc::new(batch));
+        }
+        true
     }
 
     /// Moves the head without an entry.

@@ -43,12 +43,26 @@ pub(crate) async fn begin(shared: &Shared, resume: &Resume) -> Result<Begun> {
             Start::Time(time) => backfill::at(shared, time).await?,
         },
     };
+    warmed(shared, &cursor).await;
     let decided = {
         let state = shared.lock();
         state.log.as_ref().is_none_or(|log| known(shared, &state, log, None).plan(&cursor).is_ok())
     };
     let bounds = if decided { None } else { Some(shared.origin.bounds().await?) };
     Ok(Begun::At(cursor, bounds))
+}
+
+/// Whoever comes while the past is read into the log waits for it, unless the log goes back far enough already.
+async fn warmed(shared: &Shared, cursor: &Cursor) {
+    let mut warm = shared.warm.subscribe();
+    let in_log = || {
+        let state = shared.lock();
+        state.log.as_ref().is_some_and(|log| known(shared, &state, log, None).find(cursor).is_some())
+    };
+    if !*warm.borrow() && !in_log() {
+        // However it ends, the client goes on.
+        drop(timeout(ASK, warm.wait_for(|warm| *warm)).await);
+    }
 }
 
 /// An id's topics, and those that it hasn't got at the channel's start.

@@ -39,6 +39,26 @@ pub enum AllowedReplay {
     Log,
 }
 
+/// How much of the broker's past a channel reads into its log when it starts, so that clients of a node that was
+/// restarted go on from memory. Whichever bound is reached first counts, and the log's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prewarm {
+    /// The most events, from all partitions together.
+    pub events: usize,
+    /// The most bytes, of wire text and book-keeping.
+    pub bytes: usize,
+    /// How long ago they were written at most. Only where the source finds positions by time
+    /// ([`from_time`](tidewater_core::Capabilities::from_time)); else it is not looked at.
+    pub age: Option<Duration>,
+}
+
+impl Default for Prewarm {
+    /// 8,192 events, 8 MiB, of any age.
+    fn default() -> Self {
+        Self { events: 8_192, bytes: 8 << 20, age: None }
+    }
+}
+
 /// What a channel does with its clients.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -51,6 +71,7 @@ pub(crate) struct Settings {
     pub(crate) large_ids: bool,
     /// How many readers of the past the source may have.
     pub(crate) readers: usize,
+    pub(crate) prewarm: Option<Prewarm>,
 }
 
 impl Default for Settings {
@@ -64,6 +85,7 @@ impl Default for Settings {
             start: Start::Latest,
             large_ids: false,
             readers: READERS,
+            prewarm: Some(Prewarm::default()),
         }
     }
 }

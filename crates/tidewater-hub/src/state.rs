@@ -15,7 +15,7 @@ use tidewater_core::{Cursor, Error, Sink, Source};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    backfill::Backfill,
+    backfill::{Backfill, prewarm},
     log::Log,
     render::{Pressed, Render},
     resume::Topics,
@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Whether the channel has a position, for those who wait for it.
     pub(crate) positioned: watch::Sender<bool>,
+    /// Whether nothing of the past is being read into the log.
+    pub(crate) warm: watch::Sender<bool>,
     /// How many streams there are, for those who wait until there are none.
     pub(crate) clients: watch::Sender<usize>,
 }
@@ -94,6 +96,7 @@ impl Shared {
                 heartbeat: None,
             }),
             positioned: watch::Sender::new(false),
+            warm: watch::Sender::new(true),
             clients: watch::Sender::new(0),
         }
     }
@@ -108,11 +111,15 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The log starts here, and with it the channel. Streams of a log before it end.
-    pub(crate) fn begin(&self, start: Cursor, topics: Topics) {
+    /// The log starts here, and with it the channel. Streams of a log before it end. Answers whether it is the first one,
+    /// and [pre-warmed](prewarm).
+    pub(crate) fn begin(&self, start: Cursor, topics: Topics) -> bool {
         let mut wakers = Vec::new();
+        let warming;
         {
             let mut state = self.lock();
+            warming = state.log.is_none() && prewarm::applies(self);
+            self.warm.send_replace(!warming);
             if state.log.is_some() {
                 state.generation += 1;
             }
@@ -123,6 +130,7 @@ impl Shared {
         }
         self.positioned.send_replace(true);
         wake(wakers);
+        warming
     }
 
     /// Appends what the upstream has brought, and wakes those whom it concerns.

@@ -18,8 +18,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 const TINY: LogBounds = LogBounds { events: 40, bytes: 1 << 20, age: Duration::from_secs(600) };
 
+/// Without the readers that pre-warm: subscriptions are counted here.
 fn open(hub: &Hub, name: &str, broker: &Arc<Broker>) -> Channel {
-    hub.channel(name).source(broker.shared_source("a")).open().unwrap()
+    hub.channel(name).source(broker.shared_source("a")).prewarm(None).open().unwrap()
 }
 
 fn subscriptions(broker: &Broker) -> usize {

@@ -15,7 +15,9 @@
 //! | `queue` | who reads next: pure |
 //! | `readers` | the readers of a source, and subscriptions that are kept open for a moment |
 //! | `segment` | a piece of the past, and how it is read |
+//! | `prewarm` | the past that a channel starts with |
 
+pub(crate) mod prewarm;
 mod queue;
 mod readers;
 mod segment;

@@ -30,6 +30,8 @@ pub(super) struct Members {
     standing: UpstreamState,
     error: Option<Arc<Error>>,
     all_refused: bool,
+    /// Channels that have begun at the position, and are to be pre-warmed.
+    begun: Vec<Arc<Shared>>,
 }
 
 struct Member {
@@ -166,6 +168,12 @@ impl Members {
         again.max(Duration::from_millis(100))
     }
 
+    /// The channels that have begun since the last call and are to be pre-warmed, and where they have begun.
+    pub(super) fn take_begun(&mut self) -> Option<(Vec<Arc<Shared>>, Cursor)> {
+        let begun = std::mem::take(&mut self.begun);
+        (!begun.is_empty()).then_some(begun).zip(self.position.clone())
+    }
+
     /// Lets channels begin that have not: between two deliveries, so that each starts exactly here.
     fn settle(&mut self) {
         let mut all = std::mem::take(&mut self.all);
@@ -181,7 +189,9 @@ impl Members {
                 member.shared.upstream(UpstreamState::Degraded, Some(Arc::new(error)));
                 continue;
             }
-            member.begin(position, &self.topics);
+            if member.begin(position, &self.topics) {
+                self.begun.push(member.shared.clone());
+            }
             member.shared.upstream(self.standing, self.error.clone());
         }
         self.all = all;
@@ -206,10 +216,10 @@ impl Members {
 }
 
 impl Member {
-    /// The channel's log starts here; streams of a log before it end.
-    fn begin(&mut self, start: &Cursor, topics: &Topics) {
-        self.shared.begin(start.clone(), topics.clone());
+    /// The channel's log starts here; streams of a log before it end. Answers whether it is to be pre-warmed.
+    fn begin(&mut self, start: &Cursor, topics: &Topics) -> bool {
         self.press = Some(Press::new(start.clone()));
+        self.shared.begin(start.clone(), topics.clone())
     }
 }
 

@@ -6,6 +6,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tidewater_core::{Deliveries, Error, ErrorKind, Result, Retry, Subscribed, Subscription};
 use tokio::{
     sync::watch,
+    task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
 
@@ -14,7 +15,7 @@ use super::{
     members::Members,
     probe::{Found, Probe},
 };
-use crate::{state::Shared, status::UpstreamState};
+use crate::{backfill::prewarm, state::Shared, status::UpstreamState};
 
 /// The most deliveries that are made into batches at once.
 const CHUNK: usize = 512;
@@ -28,7 +29,8 @@ type Joined = watch::Receiver<Vec<Arc<Shared>>>;
 pub(super) async fn run(origin: Arc<Origin>, mut joined: Joined, pulse: Arc<Pulse>) {
     // An error says that the hub is gone, and this task with it.
     drop(joined.wait_for(|members| !members.is_empty()).await);
-    let mut pump = Pump { origin: &origin, joined, pulse, members: Members::default() };
+    let mut pump =
+        Pump { origin: &origin, joined, pulse, members: Members::default(), prewarming: JoinSet::new() };
     pump.sync();
     let mut backoff = FIRST_BACKOFF;
     loop {
@@ -65,6 +67,8 @@ struct Pump<'a> {
     joined: Joined,
     pulse: Arc<Pulse>,
     members: Members,
+    /// Ends with the pump.
+    prewarming: JoinSet<()>,
 }
 
 impl Pump<'_> {
@@ -78,6 +82,7 @@ impl Pump<'_> {
         let subscription = Subscription { after: self.members.position().cloned(), ..Subscription::latest() };
         let Subscribed { start, deliveries } = self.meanwhile(source.subscribe(subscription)).await?;
         self.members.start(start, &bounds).await?;
+        self.prewarm();
         tracing::info!(channels = %self.members, source = %source, "upstream live");
         self.deliver(deliveries).await
     }
@@ -129,6 +134,7 @@ impl Pump<'_> {
             }
         }
         self.members.deliver(&ready).await;
+        self.prewarm();
         ended
     }
 
@@ -162,5 +168,14 @@ impl Pump<'_> {
     fn sync(&mut self) {
         let joined = self.joined.borrow_and_update().clone();
         self.members.sync(&joined);
+        self.prewarm();
+    }
+
+    /// Reads what comes before the start of those who have just begun.
+    fn prewarm(&mut self) {
+        if let Some((channels, until)) = self.members.take_begun() {
+            self.prewarming.spawn(prewarm::run(channels, until));
+        }
+        while self.prewarming.try_join_next().is_some() {}
     }
 }

@@ -1,0 +1,249 @@
+//! What a channel reads into its log when it starts, so that the clients of a node that was restarted go on from memory.
+//!
+//! The channel is live at once, from where its upstream subscription starts. What comes before is read by one reader, for
+//! all channels that started together, and put in front of their logs as a whole when it has come to that place.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use futures_util::StreamExt as _;
+use tidewater_core::{
+    Bounds, Cursor, Delivery, Error, ErrorKind, Gap, Next, Result, Subscription, TopicCursor, TopicTag,
+};
+use tokio::time::{Instant, timeout};
+
+use super::{at, queue::Ask, readers::Turn};
+use crate::{
+    frame::Batch,
+    render::{Press, Pressed, apply},
+    settings::Prewarm,
+    state::Shared,
+};
+
+/// About how many bytes a batch holds at most; and how many batches a window has at least, for its bounds are kept by whole ones.
+const BATCH_BYTES: usize = 64 << 10;
+const BATCHES: usize = 32;
+/// How long it may take in all, and how long the source may be silent.
+const PATIENCE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Whether this channel is to be pre-warmed: before it is, its flag says that it is not warm.
+pub(crate) fn applies(shared: &Shared) -> bool {
+    let capabilities = shared.source().capabilities();
+    shared.settings.prewarm.is_some() && capabilities.replay && capabilities.mergeable
+}
+
+/// Pre-warms channels of one source that have started here. Their flags say when it is over, however it ends.
+pub(crate) async fn run(channels: Vec<Arc<Shared>>, until: Cursor) {
+    let mut warming: Vec<_> = channels.into_iter().map(|shared| Warming::new(shared, &until)).collect();
+    let began = Instant::now();
+    match timeout(PATIENCE, read(&mut warming, &until))
+        .await
+        .unwrap_or_else(|_| Err(unavailable("it takes too long")))
+    {
+        Ok(()) => {
+            for own in &mut warming {
+                own.finish(began);
+            }
+        }
+        Err(error) => {
+            if let Some(own) = warming.first() {
+                let (channels, source) = (warming.len(), own.shared.source());
+                tracing::warn!(channel = &*own.shared.name, channels, %source, "the log is not pre-warmed: {error}");
+            }
+        }
+    }
+}
+
+async fn read(warming: &mut [Warming], until: &Cursor) -> Result<()> {
+    let Some(shared) = warming.first().map(|own| own.shared.clone()) else { return Ok(()) };
+    let from = window(&shared, warming, until).await?;
+    if from.dominates(until) {
+        return Ok(());
+    }
+    // It is nobody's segment, so nobody follows; and whoever comes back waits for it, so it is as near as can be.
+    let ask = Ask { channel: shared.name.clone(), wanted: None, distance: 0 };
+    let _turn = match shared.origin.readers.turn(ask).await {
+        Turn::Read(permit) => permit,
+        Turn::Follow(_) => return Err(unavailable("there is no reader for it")),
+    };
+    let mut subscribed = shared.source().subscribe(Subscription::after(from)).await?;
+    for own in &mut *warming {
+        own.press = Press::new(clamped(&subscribed.start, until)?);
+    }
+    let mut cursor = clamped(&subscribed.start, until)?;
+    while !cursor.dominates(until) {
+        let next = timeout(IDLE, subscribed.deliveries.next()).await;
+        let delivery = match next.map_err(|_| unavailable("the source is silent"))? {
+            Some(delivery) => delivery?,
+            None => return Err(unavailable("the source ended its stream")),
+        };
+        let Some(delivery) = before(delivery, until)? else { continue };
+        apply(&delivery, &mut cursor);
+        for own in &mut *warming {
+            own.add(&delivery);
+        }
+    }
+    Ok(())
+}
+
+/// Where the largest window of these channels begins.
+async fn window(shared: &Shared, warming: &[Warming], until: &Cursor) -> Result<Cursor> {
+    let bounds = shared.origin.bounds().await?;
+    let events = warming.iter().map(|own| own.bounds.events).max().unwrap_or_default();
+    let mut from = last(events as u64, until, &bounds);
+    // One without a bound takes what its count gives.
+    let age = warming.iter().map(|own| own.bounds.age).reduce(|one, other| Some(one?.max(other?))).flatten();
+    if let Some(age) = age.filter(|_| shared.source().capabilities().from_time) {
+        let time = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        for topic in at(shared, time).await?.topics() {
+            if from.topic(topic.tag).is_some_and(|own| own.epoch == topic.epoch) {
+                from.merge(&[topic.clone()].into_iter().collect());
+            }
+        }
+    }
+    clamped(&from, until)
+}
+
+/// The place so many offsets before another: each partition gives as many as the others, or all that it has.
+fn last(events: u64, until: &Cursor, bounds: &Bounds) -> Cursor {
+    let first = |tag: TopicTag, partition: usize| {
+        let topic = bounds
+            .topic(tag)
+            .filter(|topic| until.topic(tag).is_some_and(|own| own.epoch == topic.epoch.tag()));
+        topic.and_then(|topic| topic.partitions.get(partition)).map(|range| range.start)
+    };
+    let mut partitions: Vec<(u64, TopicTag, usize)> = until
+        .topics()
+        .iter()
+        .flat_map(|topic| {
+            topic.offsets().iter().enumerate().map(|(partition, next)| (topic.tag, partition, *next))
+        })
+        .map(|(tag, partition, next)| {
+            (first(tag, partition).map_or(0, |first| next.saturating_sub(first)), tag, partition)
+        })
+        .collect();
+    partitions.sort_unstable();
+    let (mut from, mut rest) = (until.clone(), events);
+    for (index, (held, tag, partition)) in partitions.iter().enumerate() {
+        let share = (rest / (partitions.len() - index) as u64).min(*held);
+        rest -= share;
+        if let Some(mut topic) = from.remove(*tag) {
+            if let Next::Offsets(next) = &mut topic.next {
+                next[*partition] -= share;
+            }
+            from.set(topic);
+        }
+    }
+    from
+}
+
+/// A cursor, but nowhere past another one.
+fn clamped(cursor: &Cursor, until: &Cursor) -> Result<Cursor> {
+    let clamp = |end: &TopicCursor| match cursor.topic(end.tag) {
+        Some(own) if own.epoch == end.epoch => {
+            let next =
+                (0..).zip(end.offsets()).map(|(partition, end)| own.offset(partition).min(*end)).collect();
+            Ok(TopicCursor { next: Next::Offsets(next), ..end.clone() })
+        }
+        Some(_) => Err(unavailable("the topic was made anew")),
+        None => Ok(end.clone()),
+    };
+    until.topics().iter().map(clamp).collect()
+}
+
+/// What of a delivery is before a place; the rest is in the log.
+fn before(delivery: Delivery, until: &Cursor) -> Result<Option<Delivery>> {
+    let end = |tag, partition| until.next_offset(tag, partition).unwrap_or(0);
+    Ok(match delivery {
+        Delivery::Message(message) => {
+            let offset = message.position.offset().unwrap_or(u64::MAX);
+            (offset < end(message.tag, message.partition)).then_some(Delivery::Message(message))
+        }
+        Delivery::Gap(gap) => {
+            let missing = gap.missing.clone().ok_or_else(|| unavailable("something was lost"))?;
+            let missing = missing.start..missing.end.min(end(gap.tag, gap.partition));
+            (!missing.is_empty()).then(|| Delivery::Gap(Gap { missing: Some(missing), ..gap }))
+        }
+        Delivery::Progress(to) => Some(Delivery::Progress(clamped(&to, until)?)),
+        Delivery::Epoch(_) => return Err(unavailable("the topic was made anew")),
+    })
+}
+
+fn unavailable(why: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, why.to_owned())
+}
+
+/// One channel, and what has been read for it so far: the newest, within its bounds.
+struct Warming {
+    shared: Arc<Shared>,
+    generation: u64,
+    bounds: Prewarm,
+    press: Press,
+    /// Deliveries since a batch was cut for their number.
+    in_press: usize,
+    batches: VecDeque<Batch>,
+    bytes: usize,
+    events: usize,
+}
+
+impl Warming {
+    fn new(shared: Arc<Shared>, until: &Cursor) -> Self {
+        let (own, log) = (shared.settings.prewarm.unwrap_or_default(), shared.settings.log);
+        let bounds = Prewarm { events: own.events.min(log.events), bytes: own.bytes.min(log.bytes), ..own };
+        let generation = shared.lock().generation;
+        let press = Press::new(until.clone());
+        Self { shared, generation, bounds, press, in_press: 0, batches: VecDeque::new(), bytes: 0, events: 0 }
+    }
+
+    fn add(&mut self, delivery: &Delivery) {
+        self.press.add(delivery, &self.shared.render, BATCH_BYTES.min(self.bounds.bytes / BATCHES));
+        self.in_press += 1;
+        let full = if self.in_press > self.bounds.events / BATCHES {
+            self.in_press = 0;
+            self.press.take()
+        } else {
+            self.press.take_full()
+        };
+        self.keep(full);
+    }
+
+    fn keep(&mut self, pressed: Vec<Pressed>) {
+        for batch in pressed.into_iter().filter_map(Pressed::into_batch) {
+            self.bytes += batch.size();
+            self.events += batch.frames.len();
+            self.batches.push_back(batch);
+        }
+        while self.bytes > self.bounds.bytes || self.events > self.bounds.events {
+            let Some(oldest) = self.batches.pop_front() else { return };
+            self.bytes -= oldest.size();
+            self.events -= oldest.frames.len();
+        }
+    }
+
+    fn finish(&mut self, began: Instant) {
+        let rest = self.press.take();
+        self.keep(rest);
+        let (shared, events, bytes) = (&self.shared, self.events, self.bytes);
+        let mut state = shared.lock();
+        if state.generation != self.generation {
+            return;
+        }
+        if state.log.as_mut().is_some_and(|log| log.prepend(self.batches.drain(..))) && events > 0 {
+            tracing::info!(
+                channel = &*shared.name, events, bytes, took = ?began.elapsed(),
+                "the log is pre-warmed"
+            );
+        }
+    }
+}
+
+impl Drop for Warming {
+    /// Whoever waits for it goes on.
+    fn drop(&mut self) {
+        self.shared.warm.send_replace(true);
+    }
+}
