@@ -126,6 +126,7 @@ impl Channel {
             resumes_from_log: counts.resumes_from_log.load(Ordering::Relaxed),
             resumes_from_broker: counts.resumes_from_broker.load(Ordering::Relaxed),
             lagged: counts.lagged.load(Ordering::Relaxed),
+            stalls: shared.origin.stalls.load(Ordering::Relaxed),
             map_failures: rendered.map_failures.load(Ordering::Relaxed),
             names_replaced: rendered.names_replaced.load(Ordering::Relaxed),
             binary_payloads: rendered.binary.load(Ordering::Relaxed),

@@ -58,6 +58,8 @@ pub struct Status {
     pub resumes_from_broker: u64,
     /// Clients that fell behind the log.
     pub lagged: u64,
+    /// How often the upstream subscription had stalled while the broker had more, and was made anew.
+    pub stalls: u64,
     /// Messages on which the channel's map failed.
     pub map_failures: u64,
     /// Events whose name was illegal or reserved and went out as `message`.

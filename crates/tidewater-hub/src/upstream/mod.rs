@@ -16,6 +16,7 @@ mod members;
 mod origin;
 mod probe;
 mod pump;
+mod watchdog;
 
 use std::{
     fmt,

@@ -1,6 +1,9 @@
 //! Where the channels of one upstream read, and what they ask it together.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use tidewater_core::{Bounds, Error, ErrorKind, Result, Source};
 use tokio::{
@@ -18,13 +21,15 @@ pub(crate) const ASK: Duration = Duration::from_secs(5);
 pub(crate) struct Origin {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) readers: Arc<Readers>,
+    /// How often the subscription had stalled, and was made anew.
+    pub(crate) stalls: AtomicU64,
     /// The broker's bounds, and when reading them began.
     bounds: AsyncMutex<Option<(Instant, Arc<Bounds>)>>,
 }
 
 impl Origin {
     pub(crate) fn new(source: Arc<dyn Source>) -> Self {
-        Self { source, readers: Arc::default(), bounds: AsyncMutex::default() }
+        Self { source, readers: Arc::default(), stalls: AtomicU64::new(0), bounds: AsyncMutex::default() }
     }
 
     /// The broker's bounds, read after this call began. Callers at the same time share one reading, whichever of the

@@ -1,9 +1,14 @@
 //! The task of one upstream: subscribes, hands on what comes, and starts again after errors.
 
-use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use tidewater_core::{Deliveries, Error, ErrorKind, Result, Retry, Subscribed, Subscription};
+use tidewater_core::{Bounds, Deliveries, Error, ErrorKind, Result, Retry, Subscribed, Subscription};
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -14,6 +19,7 @@ use super::{
     Origin, Pulse,
     members::Members,
     probe::{Found, Probe},
+    watchdog::Watchdog,
 };
 use crate::{backfill::prewarm, state::Shared, status::UpstreamState};
 
@@ -29,8 +35,14 @@ type Joined = watch::Receiver<Vec<Arc<Shared>>>;
 pub(super) async fn run(origin: Arc<Origin>, mut joined: Joined, pulse: Arc<Pulse>) {
     // An error says that the hub is gone, and this task with it.
     drop(joined.wait_for(|members| !members.is_empty()).await);
-    let mut pump =
-        Pump { origin: &origin, joined, pulse, members: Members::default(), prewarming: JoinSet::new() };
+    let mut pump = Pump {
+        origin: &origin,
+        joined,
+        pulse,
+        members: Members::default(),
+        prewarming: JoinSet::new(),
+        watchdog: Watchdog::default(),
+    };
     pump.sync();
     let mut backoff = FIRST_BACKOFF;
     loop {
@@ -69,6 +81,7 @@ struct Pump<'a> {
     members: Members,
     /// Ends with the pump.
     prewarming: JoinSet<()>,
+    watchdog: Watchdog,
 }
 
 impl Pump<'_> {
@@ -91,10 +104,10 @@ impl Pump<'_> {
         let mut chunks = deliveries.ready_chunks(CHUNK);
         let mut probe = Probe::new(self.origin, &self.pulse);
         let mut evict_at = Instant::now();
+        let ended = || Error::new(ErrorKind::Unavailable, "the source ended its stream");
         loop {
             let found = tokio::select! {
                 chunk = chunks.next() => {
-                    let ended = || Error::new(ErrorKind::Unavailable, "the source ended its stream");
                     self.hand_on(chunk.ok_or_else(ended)?).await?;
                     probe.alive()
                 }
@@ -111,13 +124,39 @@ impl Pump<'_> {
             };
             match found {
                 Found::Nothing => {}
-                Found::Back => {
-                    tracing::info!(channels = %self.members, source = %self.origin.source, "upstream is back");
-                    self.members.stand(UpstreamState::Live, None);
+                Found::Back => self.back(),
+                Found::There(back, bounds) => {
+                    if back {
+                        self.back();
+                    }
+                    match chunks.next().now_or_never() {
+                        Some(chunk) => self.hand_on(chunk.ok_or_else(ended)?).await?,
+                        None => self.watchdog.idle(),
+                    }
+                    self.watch(&bounds)?;
                 }
                 Found::Lost(error) => self.members.stand(UpstreamState::Degraded, Some(error)),
             }
         }
+    }
+
+    fn back(&mut self) {
+        tracing::info!(channels = %self.members, source = %self.origin.source, "upstream is back");
+        self.members.stand(UpstreamState::Live, None);
+    }
+
+    /// Whether it gets on, now that the broker has answered.
+    ///
+    /// # Errors
+    /// It has stalled, and is to be made anew.
+    fn watch(&mut self, bounds: &Bounds) -> Result<()> {
+        if !self.origin.source.capabilities().replay {
+            return Ok(());
+        }
+        let Some(position) = self.members.position() else { return Ok(()) };
+        let Some(stall) = self.watchdog.look(position, bounds) else { return Ok(()) };
+        self.origin.stalls.fetch_add(1, Ordering::Relaxed);
+        Err(Error::new(ErrorKind::Unavailable, format!("the subscription has stalled: {stall}")))
     }
 
     /// Hands on what stands before an error, then answers the error.

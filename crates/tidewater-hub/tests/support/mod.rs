@@ -37,6 +37,8 @@ pub struct Broker {
     away: AtomicBool,
     /// How often open streams were cut.
     cuts: AtomicUsize,
+    /// Partitions of which open streams get nothing more, and the subscription from which on they do again.
+    stalled: Mutex<(Vec<usize>, usize)>,
     /// Whether the next stream that is polled panics.
     panics: AtomicBool,
     /// Subscriptions so far.
@@ -63,6 +65,7 @@ impl Broker {
             changed: watch::Sender::new(0),
             away: AtomicBool::new(false),
             cuts: AtomicUsize::new(0),
+            stalled: Mutex::default(),
             panics: AtomicBool::new(false),
             subscriptions: AtomicUsize::new(0),
             readers: AtomicUsize::new(0),
@@ -81,6 +84,12 @@ impl Broker {
     pub fn cut(&self) {
         self.cuts.fetch_add(1, Ordering::Relaxed);
         self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// Keeps open streams from these partitions, in silence; those of later subscriptions get them, or none ever does.
+    pub fn stall(&self, partitions: impl IntoIterator<Item = usize>, for_ever: bool) {
+        let until = if for_ever { usize::MAX } else { self.subscriptions.load(Ordering::Relaxed) };
+        *self.stalled.lock().unwrap() = (partitions.into_iter().collect(), until);
     }
 
     /// Makes the stream that is open panic, once.
@@ -193,7 +202,7 @@ impl Source for View {
     }
 
     async fn subscribe(&self, subscription: Subscription) -> Result<Subscribed> {
-        self.broker.subscriptions.fetch_add(1, Ordering::Relaxed);
+        let number = self.broker.subscriptions.fetch_add(1, Ordering::Relaxed);
         let (epoch, ranges) = (self.broker.epoch(), self.broker.ranges());
         let wanted = subscription.after.as_ref().and_then(|cursor| cursor.topic(tag()));
         let next: Vec<u64> = (0..)
@@ -211,7 +220,7 @@ impl Source for View {
         let changed = self.broker.changed.subscribe();
         let cuts = self.broker.cuts.load(Ordering::Relaxed);
         self.broker.readers.fetch_add(1, Ordering::Relaxed);
-        let reader = Reader { broker: self.broker.clone(), cuts, epoch, next, rng, changed };
+        let reader = Reader { broker: self.broker.clone(), number, cuts, epoch, next, rng, changed };
         let deliveries = stream::unfold(reader, async |mut reader| Some((reader.next().await, reader)));
         Ok(Subscribed { start, deliveries: deliveries.boxed() })
     }
@@ -223,6 +232,7 @@ impl Source for View {
 
 struct Reader {
     broker: Arc<Broker>,
+    number: usize,
     cuts: usize,
     epoch: Epoch,
     next: Vec<u64>,
@@ -270,7 +280,10 @@ impl Reader {
             let start = self.next.clone();
             return Some(Delivery::Epoch(NewEpoch { topic: TOPIC.into(), tag: tag(), epoch, start }));
         }
-        let ready: Vec<usize> = (0..ranges.len()).filter(|p| self.next[*p] < ranges[*p].end).collect();
+        let (stalled, until) = self.broker.stalled.lock().unwrap().clone();
+        let comes =
+            |p: &usize| self.next[*p] < ranges[*p].end && !(self.number < until && stalled.contains(p));
+        let ready: Vec<usize> = (0..ranges.len()).filter(comes).collect();
         let partition = *ready.get(self.rng.usize(..ready.len().max(1)))?;
         let next = &mut self.next[partition];
         if *next < ranges[partition].start {
