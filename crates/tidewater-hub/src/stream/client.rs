@@ -1,0 +1,228 @@
+//! A client's phases: the shared bytes, its own path where it needs one, heartbeats, and its end.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Weak},
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use tidewater_core::{Cursor, Result};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, Sleep},
+};
+
+use super::past::Past;
+use crate::{
+    backfill::Segment,
+    frame::Batch,
+    select::Select,
+    state::{Shared, State},
+    waiters::Mark,
+    walk::Walk,
+    wire,
+};
+
+/// About how much is written at once on a path of a client's own.
+pub(super) const OWN_BYTES: usize = 64 << 10;
+/// How many entries are looked at before other tasks get their turn.
+const STEPS: usize = 8192;
+
+pub(super) struct Client {
+    pub(super) shared: Arc<Shared>,
+    pub(super) select: Select,
+    pub(super) slot: usize,
+    pub(super) generation: u64,
+    pub(super) phase: Phase,
+    pub(super) heartbeat: Pin<Box<Sleep>>,
+}
+
+pub(super) enum Phase {
+    /// On the shared bytes: the next entry, and the cursor there.
+    Shared { next: u64, at: Arc<Cursor> },
+    /// In the log, on a path of its own.
+    Own { next: u64, walk: Walk },
+    /// Waiting for a piece of the past.
+    Fetch { past: Past, segment: oneshot::Receiver<Result<Weak<Segment>>> },
+    /// Reading one: from this entry of this batch on.
+    Read { past: Past, segment: Weak<Segment>, batch: usize, index: usize },
+}
+
+/// What one step brings.
+pub(super) enum Step {
+    Bytes(Bytes),
+    End(Bytes),
+    Again,
+}
+
+impl Client {
+    /// The next bytes; `Err` with the last ones.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Bytes>> {
+        let mut steps = STEPS;
+        while steps > 0 {
+            steps -= 1;
+            let step = match &self.phase {
+                Phase::Shared { .. } => self.shared(cx, &mut steps),
+                Phase::Own { .. } => self.own(cx, &mut steps),
+                Phase::Fetch { .. } => self.fetched(cx),
+                Phase::Read { .. } => self.read(&mut steps),
+            };
+            match ready!(step) {
+                Step::Bytes(bytes) => return Poll::Ready(Ok(bytes)),
+                Step::End(last) => return Poll::Ready(Err(last)),
+                Step::Again => {}
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Nothing else is to be written: is it time for a cursor (I6)?
+    pub(super) fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        ready!(self.heartbeat.as_mut().poll(cx));
+        let next = Instant::now() + self.shared.settings.heartbeat;
+        self.heartbeat.as_mut().reset(next);
+        let own = match &self.phase {
+            Phase::Shared { next, .. } => {
+                let mut state = self.shared.lock();
+                if state.has_everything(self.slot, self.generation, *next) {
+                    return Poll::Ready(state.heartbeat());
+                }
+                drop(state);
+                // Something was appended since it was polled, and has woken it: that comes first, with its ids.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Phase::Own { walk, .. } => walk,
+            Phase::Fetch { past, .. } | Phase::Read { past, .. } => &past.walk,
+        };
+        let mut out = BytesMut::new();
+        wire::cursor(&mut out, &own.cursor);
+        Poll::Ready(out.freeze())
+    }
+
+    fn shared(&mut self, cx: &mut Context<'_>, steps: &mut usize) -> Poll<Step> {
+        let Phase::Shared { next, at } = &mut self.phase else { return Poll::Ready(Step::Again) };
+        let mut guard = self.shared.lock();
+        let state = &mut *guard;
+        if state.draining || state.generation != self.generation {
+            return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
+        }
+        let Some(log) = &state.log else { return Poll::Pending };
+        let mark = if self.select.is_all() { Mark::Reading } else { state.waiters.unpark(self.slot) };
+        match mark {
+            Mark::Reading => {}
+            Mark::Nothing => *next = log.next(),
+            Mark::First(seq) => {
+                *next = seq;
+                if let Some(batch) = log.find(seq) {
+                    *at = Arc::new(batch.cursor_at((seq - batch.first) as usize));
+                }
+            }
+        }
+        if *next >= log.next() {
+            *at = log.head().clone();
+            state.waiters.park(self.slot, false, cx.waker());
+            return Poll::Pending;
+        }
+        let Some(batch) = log.find(*next).cloned() else {
+            let behind = (**at).clone();
+            drop(guard);
+            return Poll::Ready(self.lag(behind));
+        };
+        drop(guard);
+        let from = (*next - batch.first) as usize;
+        *next = batch.next();
+        *at = batch.end.clone();
+        *steps = steps.saturating_sub(batch.frames.len() - from);
+        let bytes = wanted(&batch, from, &self.select);
+        Poll::Ready(if bytes.is_empty() { Step::Again } else { Step::Bytes(bytes) })
+    }
+
+    fn own(&mut self, cx: &mut Context<'_>, steps: &mut usize) -> Poll<Step> {
+        let Phase::Own { next, walk } = &mut self.phase else { return Poll::Ready(Step::Again) };
+        let mut guard = self.shared.lock();
+        let state = &mut *guard;
+        if state.draining || state.generation != self.generation {
+            return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
+        }
+        let Some(log) = &state.log else { return Poll::Pending };
+        let batch = log.find(*next).cloned();
+        let node = match &batch {
+            Some(batch) if batch.first == *next => Some(batch.start.clone()),
+            Some(_) => None,
+            None if *next >= log.next() => Some(log.head().clone()),
+            None => {
+                let behind = walk.cursor.clone();
+                drop(guard);
+                return Poll::Ready(self.lag(behind));
+            }
+        };
+        if let Some(node) = node {
+            walk.reach(&node);
+            if node.dominates(&walk.cursor) {
+                self.phase = Phase::Shared { next: *next, at: node };
+                return Poll::Ready(Step::Again);
+            }
+        }
+        let Some(batch) = batch else {
+            state.waiters.park(self.slot, true, cx.waker());
+            return Poll::Pending;
+        };
+        drop(guard);
+        let mut out = BytesMut::new();
+        let from = (*next - batch.first) as usize;
+        let to = walk.write(&batch, from, &self.select, &mut out, OWN_BYTES, steps);
+        *next = batch.first + to as u64;
+        Poll::Ready(if out.is_empty() { Step::Again } else { Step::Bytes(out.freeze()) })
+    }
+
+    pub(super) fn take_phase(&mut self) -> Phase {
+        std::mem::replace(&mut self.phase, Phase::Shared { next: 0, at: Arc::default() })
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.shared.lock().waiters.remove(self.slot);
+        self.shared.count_client(false);
+    }
+}
+
+impl State {
+    /// Whether a client on the shared bytes, which is to read `next`, has all that it wants up to the head.
+    fn has_everything(&self, slot: usize, generation: u64, next: u64) -> bool {
+        let at_end = self.log.as_ref().is_some_and(|log| log.next() == next);
+        generation == self.generation && (at_end || self.waiters.is_parked(slot))
+    }
+}
+
+/// The bytes of what a client wants of a batch: shared where they lie in one piece.
+fn wanted(batch: &Batch, from: usize, select: &Select) -> Bytes {
+    if select.is_all() {
+        return batch.bytes.slice(batch.offset(from)..);
+    }
+    let mut runs = Vec::new();
+    for index in from..batch.frames.len() {
+        if !select.wants(&batch.frames[index]) {
+            continue;
+        }
+        let range = batch.offset(index)..batch.frames[index].end;
+        match runs.last_mut() {
+            Some(std::ops::Range { end, .. }) if *end == range.start => *end = range.end,
+            _ => runs.push(range),
+        }
+    }
+    match &runs[..] {
+        [] => Bytes::new(),
+        [one] => batch.bytes.slice(one.clone()),
+        many => {
+            let mut out = BytesMut::with_capacity(many.iter().map(ExactSizeIterator::len).sum());
+            for range in many {
+                out.extend_from_slice(&batch.bytes[range.clone()]);
+            }
+            out.freeze()
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! One client's stream: how it is opened, and what comes out of it.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `client` | the phases of a client, and the two in the log: the shared bytes, and a path of its own |
+//! | `past` | the two phases behind the log: waiting for a piece of the past, and reading it |
+//! | `lag` | what happens to a client that fell off the log |
+
+mod client;
+mod lag;
+mod past;
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use tidewater_core::Cursor;
+use tokio::time::sleep;
+
+use self::{
+    client::{Client, Phase},
+    past::Past,
+};
+use crate::{
+    open::{Begun, begin, first_block, plan},
+    resume::{Place, Resume},
+    select::Select,
+    state::{Shared, State},
+    walk::Walk,
+    wire,
+};
+
+/// One client's stream of wire bytes. Each item ends at an event boundary. Dropping it removes the client at once.
+///
+/// It never fails: what can't be served ends with a reconnection time, so that an `EventSource` comes back (I10).
+pub struct EventStream {
+    queued: Option<Bytes>,
+    client: Option<Client>,
+}
+
+impl EventStream {
+    /// A stream that tells its client when to come back, and ends.
+    pub fn closed(retry: Duration) -> Self {
+        Self { queued: Some(wire::come_back(retry)), client: None }
+    }
+
+    /// Opens a stream, as far as it takes to know where it starts.
+    pub(crate) async fn open(shared: Arc<Shared>, resume: Resume, select: Select) -> Self {
+        let select = resume.select.clone().and(select);
+        match begin(&shared, &resume).await {
+            Ok(begun) => Self::start(shared, select, begun),
+            Err(error) => {
+                tracing::debug!(channel = &*shared.name, "a client is sent away for a while: {error}");
+                Self::closed(shared.jittered_retry())
+            }
+        }
+    }
+
+    fn start(shared: Arc<Shared>, select: Select, begun: Begun) -> Self {
+        let made = {
+            let mut state = shared.lock();
+            if state.draining {
+                None
+            } else {
+                plan(&shared, &state, &begun).map(|plan| (plan, state.add(&select)))
+            }
+        };
+        let Some((plan, (slot, generation, next, head))) = made else {
+            return Self::closed(shared.jittered_retry());
+        };
+        shared.count_client(true);
+        shared.counts.gaps.fetch_add(plan.gaps.len() as u64, Ordering::Relaxed);
+        if let Begun::At(..) = begun {
+            let counts = &shared.counts;
+            let place = if plan.place == Place::Backfill {
+                &counts.resumes_from_broker
+            } else {
+                &counts.resumes_from_log
+            };
+            place.fetch_add(1, Ordering::Relaxed);
+        }
+        let first = first_block(shared.settings.retry, &plan);
+        let cursor = plan.cursor;
+        let phase = match plan.place {
+            Place::Shared(at) if at == next => Phase::Shared { next: at, at: head },
+            Place::Shared(at) => Phase::Shared { next: at, at: Arc::new(cursor) },
+            Place::Own(next) => Phase::Own { next, walk: Walk { cursor } },
+            Place::Backfill => Phase::fetch(&shared, Past::new(cursor, head)),
+        };
+        let every = shared.settings.heartbeat;
+        let heartbeat = Box::pin(sleep(every.mul_f64(0.5 + fastrand::f64() / 2.0)));
+        Self {
+            queued: Some(first),
+            client: Some(Client { shared, select, slot, generation, phase, heartbeat }),
+        }
+    }
+}
+
+impl Stream for EventStream {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(bytes) = self.queued.take() {
+            return Poll::Ready(Some(bytes));
+        }
+        let Some(client) = &mut self.client else { return Poll::Ready(None) };
+        match client.poll(cx) {
+            Poll::Ready(Ok(bytes)) => Poll::Ready(Some(bytes)),
+            Poll::Ready(Err(last)) => {
+                self.client = None;
+                Poll::Ready(Some(last))
+            }
+            Poll::Pending => client.poll_heartbeat(cx).map(Some),
+        }
+    }
+}
+
+impl fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let channel = self.client.as_ref().map(|client| &client.shared.name);
+        f.debug_struct("EventStream").field("channel", &channel).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// A slot for a client, the generation it belongs to, and the live edge.
+    fn add(&mut self, select: &Select) -> (usize, u64, u64, Arc<Cursor>) {
+        let slot = self.waiters.add(select);
+        let (next, head) = match &self.log {
+            Some(log) => (log.next(), log.head().clone()),
+            None => (0, Arc::default()),
+        };
+        (slot, self.generation, next, head)
+    }
+}

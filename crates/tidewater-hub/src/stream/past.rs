@@ -1,0 +1,144 @@
+//! A client that is behind the log: it waits for a piece of the past, reads it, and joins the log where that reaches
+//! back far enough (I5).
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use tidewater_core::{Cursor, GapReason};
+use tokio::time::Instant;
+
+use super::client::{Client, OWN_BYTES, Phase, Step};
+use crate::{
+    backfill,
+    open::known,
+    resume::Place,
+    settings::LagPolicy,
+    state::Shared,
+    walk::Walk,
+    wire::{self, gaps_between},
+};
+
+/// How often a client may reach the live edge by backfill and find that the log has moved on, before the lag policy
+/// decides.
+const ROUNDS: usize = 4;
+/// How long a backfill may bring nothing.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// A client that is behind the log.
+pub(super) struct Past {
+    pub(super) walk: Walk,
+    /// The live edge when this round began.
+    pub(super) target: Arc<Cursor>,
+    pub(super) rounds: usize,
+    /// When the client last got on.
+    pub(super) moved: Instant,
+}
+
+impl Past {
+    pub(super) fn new(cursor: Cursor, target: Arc<Cursor>) -> Self {
+        Self { walk: Walk { cursor }, target, rounds: 0, moved: Instant::now() }
+    }
+}
+
+impl Phase {
+    pub(super) fn fetch(shared: &Arc<Shared>, past: Past) -> Self {
+        let segment = backfill::fetch(shared, past.walk.cursor.clone());
+        Self::Fetch { past, segment }
+    }
+}
+
+impl Client {
+    pub(super) fn fetched(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        {
+            let mut state = self.shared.lock();
+            if state.draining || state.generation != self.generation {
+                return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
+            }
+            state.waiters.watch(self.slot, cx.waker());
+        }
+        let Phase::Fetch { segment, .. } = &mut self.phase else { return Poll::Ready(Step::Again) };
+        let fetched = ready!(Pin::new(segment).poll(cx));
+        let Phase::Fetch { mut past, .. } = self.take_phase() else { return Poll::Ready(Step::Again) };
+        let segment = match fetched {
+            Ok(Ok(segment)) => segment,
+            Ok(Err(error)) => {
+                tracing::debug!(channel = &*self.shared.name, "a client's backfill failed: {error}");
+                return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
+            }
+            Err(_) => return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry()))),
+        };
+        let mut out = BytesMut::new();
+        if let Some(segment) = segment.upgrade() {
+            let topics = self.shared.lock().topics.clone();
+            let gaps =
+                gaps_between(&past.walk.cursor, &segment.start, GapReason::Retention, |tag| topics.name(tag));
+            self.tell(&mut out, &gaps);
+            if let Some((_, cursor)) = gaps.into_iter().next_back() {
+                past.walk.cursor = cursor;
+            }
+        }
+        self.phase = Phase::Read { past, segment, batch: 0, index: 0 };
+        Poll::Ready(if out.is_empty() { Step::Again } else { Step::Bytes(out.freeze()) })
+    }
+
+    pub(super) fn read(&mut self, steps: &mut usize) -> Poll<Step> {
+        let Phase::Read { past, segment, batch, index } = &mut self.phase else {
+            return Poll::Ready(Step::Again);
+        };
+        let Some(segment) = segment.upgrade() else {
+            // It was pushed out while this client didn't read.
+            return Poll::Ready(self.go_on());
+        };
+        let Some(reading) = segment.batches.get(*batch) else {
+            if past.walk.cursor != segment.end {
+                past.walk.arrive(&segment.end);
+                past.moved = Instant::now();
+            }
+            return Poll::Ready(self.go_on());
+        };
+        let mut out = BytesMut::new();
+        *index = past.walk.write(reading, *index, &self.select, &mut out, OWN_BYTES, steps);
+        if *index == reading.frames.len() {
+            (*batch, *index) = (*batch + 1, 0);
+            past.moved = Instant::now();
+        }
+        Poll::Ready(if out.is_empty() { Step::Again } else { Step::Bytes(out.freeze()) })
+    }
+
+    /// Joins the log if it reaches back far enough by now; else goes on in the past.
+    pub(super) fn go_on(&mut self) -> Step {
+        let Phase::Read { mut past, .. } = self.take_phase() else { return Step::Again };
+        let (place, head) = {
+            let state = self.shared.lock();
+            if state.draining || state.generation != self.generation {
+                return Step::End(wire::come_back(self.shared.jittered_retry()));
+            }
+            let Some(log) = &state.log else {
+                return Step::End(wire::come_back(self.shared.jittered_retry()));
+            };
+            (known(&self.shared, &state, log, None).find(&past.walk.cursor), log.head().clone())
+        };
+        match place {
+            Some(Place::Shared(next)) => self.phase = Phase::Shared { next, at: Arc::new(past.walk.cursor) },
+            Some(Place::Own(next)) => self.phase = Phase::Own { next, walk: past.walk },
+            Some(Place::Backfill) | None => {
+                if past.walk.cursor.dominates(&past.target) {
+                    (past.rounds, past.target) = (past.rounds + 1, head);
+                }
+                if past.rounds >= ROUNDS || past.moved.elapsed() > STUCK {
+                    if self.shared.settings.lag == LagPolicy::Skip {
+                        return self.skip(&past.walk.cursor);
+                    }
+                    return Step::End(wire::come_back(self.shared.jittered_retry()));
+                }
+                self.phase = Phase::fetch(&self.shared, past);
+            }
+        }
+        Step::Again
+    }
+}
