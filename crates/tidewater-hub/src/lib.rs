@@ -33,7 +33,7 @@
 //! | `render`, `wire` | from messages to frames, and the hub's own blocks |
 //! | `frame`, `log` | the bounded log: pure |
 //! | `resume`, `walk` | where a client starts, and what it gets on its own path: pure |
-//! | `select`, `waiters` | what a client wants, and whom a message wakes: pure |
+//! | `select`, `pattern`, `index`, `waiters` | what a client wants, and whom a message wakes: pure |
 //! | `state` | log and waiters under one lock |
 //! | `backfill` | readers of the past, shared by clients |
 //! | `open`, `stream` | one client: how it begins, and how it goes on |
@@ -45,8 +45,10 @@ mod builder;
 mod channel;
 mod frame;
 mod hub;
+mod index;
 mod log;
 mod open;
+mod pattern;
 mod render;
 mod resume;
 mod select;

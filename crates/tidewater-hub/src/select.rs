@@ -2,7 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::frame::{Facets, Frame, Kind};
+use tidewater_core::Result;
+
+use crate::{
+    frame::{Facets, Frame, Kind},
+    pattern::TopicFilter,
+};
 
 /// What a client wants of a channel: everything, or messages that match.
 ///
@@ -23,20 +28,22 @@ pub struct Select {
 
 /// A message matches if it has any of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Clause {
-    Topics(Vec<String>),
+pub(crate) enum Clause {
+    Topics(Vec<TopicFilter>),
     Keys(Vec<Bytes>),
     Tags(Vec<String>),
     Events(Vec<String>),
 }
 
-/// One thing that an index can find clients by.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Facet {
-    Topic(Box<str>),
-    Key(Bytes),
-    Tag(Box<str>),
-    Event(Box<str>),
+/// One thing that an index finds clients by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Facet<'a> {
+    Topic(&'a str),
+    /// Topics by a pattern that has been checked.
+    Pattern(&'a str),
+    Key(&'a Bytes),
+    Tag(&'a str),
+    Event(&'a str),
 }
 
 impl Select {
@@ -55,14 +62,41 @@ impl Select {
         Self::one(Clause::Keys(keys.into_iter().map(Into::into).collect()))
     }
 
-    /// Messages of this topic (NATS: of this subject, literally).
-    pub fn topic(topic: impl Into<String>) -> Self {
+    /// Messages of this topic; or of all topics that fit a pattern, as NATS writes its subjects: tokens stand between
+    /// dots, `*` is any one token, and `>` at the end one or more.
+    ///
+    /// ```
+    /// use tidewater_hub::Select;
+    ///
+    /// let exact = Select::topic("orders.eu.paid");
+    /// let any_region = Select::topic("orders.*.paid");
+    /// let all_orders = Select::topic("orders.>");
+    /// ```
+    ///
+    /// A name without `*` and `>` is that one topic, and so is what is no pattern (`a*b`): no topic of Kafka or NATS is
+    /// called so. [`try_topics`](Self::try_topics) refuses it.
+    pub fn topic(topic: impl AsRef<str>) -> Self {
         Self::topics([topic])
     }
 
-    /// Messages of any of these topics.
-    pub fn topics<T: Into<String>>(topics: impl IntoIterator<Item = T>) -> Self {
-        Self::one(Clause::Topics(topics.into_iter().map(Into::into).collect()))
+    /// Messages of any of these topics, each as in [`topic`](Self::topic).
+    pub fn topics<T: AsRef<str>>(topics: impl IntoIterator<Item = T>) -> Self {
+        Self::one(Clause::Topics(
+            topics.into_iter().map(|topic| TopicFilter::literal(topic.as_ref())).collect(),
+        ))
+    }
+
+    /// [`topics`](Self::topics), for names and patterns that somebody else wrote.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](tidewater_core::ErrorKind::Config) for one that is empty, or has `*` or `>` where they
+    /// can't stand.
+    pub fn try_topics<T: AsRef<str>>(topics: impl IntoIterator<Item = T>) -> Result<Self> {
+        let parse = |topic: T| {
+            let topic = topic.as_ref();
+            TopicFilter::parse(topic).map_err(|error| error.context(format!("the topic {topic:?}")))
+        };
+        Ok(Self::one(Clause::Topics(topics.into_iter().map(parse).collect::<Result<_>>()?)))
     }
 
     /// Messages that the channel's step has given this tag.
@@ -114,16 +148,9 @@ impl Select {
         self.clauses.iter().all(|clause| clause.matches(facets))
     }
 
-    /// What to find this client by: all facets of its narrowest clause, which any message it wants has one of.
-    pub(crate) fn facets(&self) -> Vec<Facet> {
-        let narrowest = self.clauses.iter().min_by_key(|clause| clause.breadth());
-        match narrowest {
-            None => Vec::new(),
-            Some(Clause::Topics(all)) => all.iter().map(|one| Facet::Topic(one.as_str().into())).collect(),
-            Some(Clause::Keys(all)) => all.iter().map(|one| Facet::Key(one.clone())).collect(),
-            Some(Clause::Tags(all)) => all.iter().map(|one| Facet::Tag(one.as_str().into())).collect(),
-            Some(Clause::Events(all)) => all.iter().map(|one| Facet::Event(one.as_str().into())).collect(),
-        }
+    /// What has to match, each of them. A message that is wanted can be found by any one.
+    pub(crate) fn clauses(&self) -> &[Clause] {
+        &self.clauses
     }
 }
 
@@ -131,7 +158,7 @@ impl Clause {
     fn matches(&self, facets: &Facets) -> bool {
         match self {
             Self::Topics(any) => {
-                facets.topic.as_ref().is_some_and(|topic| any.iter().any(|one| **one == **topic))
+                facets.topic.as_ref().is_some_and(|topic| any.iter().any(|one| one.matches(topic)))
             }
             Self::Keys(any) => facets.key.as_ref().is_some_and(|key| any.contains(key)),
             Self::Tags(any) => facets.tags.iter().any(|tag| any.iter().any(|one| **one == **tag)),
@@ -139,8 +166,38 @@ impl Clause {
         }
     }
 
-    /// Keys tell clients apart best, then tags, topics, event names.
-    fn breadth(&self) -> u8 {
+    /// How many values it has.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Topics(any) => any.len(),
+            Self::Keys(any) => any.len(),
+            Self::Tags(any) | Self::Events(any) => any.len(),
+        }
+    }
+
+    /// Its values, as an index has them.
+    pub(crate) fn facets(&self) -> impl Iterator<Item = Facet<'_>> {
+        (0..self.len()).map(|nth| self.facet(nth))
+    }
+
+    /// One of them.
+    ///
+    /// # Panics
+    /// If it has no such value.
+    pub(crate) fn facet(&self, nth: usize) -> Facet<'_> {
+        match self {
+            Self::Topics(any) => match &any[nth] {
+                TopicFilter::Name(name) => Facet::Topic(name),
+                TopicFilter::Pattern(pattern) => Facet::Pattern(pattern),
+            },
+            Self::Keys(any) => Facet::Key(&any[nth]),
+            Self::Tags(any) => Facet::Tag(&any[nth]),
+            Self::Events(any) => Facet::Event(&any[nth]),
+        }
+    }
+
+    /// How well it tells clients apart, as a rule: keys do best, then tags, topics, event names.
+    pub(crate) fn breadth(&self) -> u8 {
         match self {
             Self::Keys(_) => 0,
             Self::Tags(_) => 1,
@@ -182,8 +239,12 @@ mod tests {
     }
 
     #[test]
-    fn the_narrowest_clause_is_indexed() {
-        let select = Select::topic("t").and(Select::key("ada"));
-        assert_eq!(select.facets(), [Facet::Key(Bytes::from_static(b"ada"))]);
+    fn topics_are_names_or_patterns() {
+        let select = Select::topics(["x", "t.>", "*"]);
+        assert!(select.matches(&facets("k", &[])), "by the last one");
+        assert!(!Select::topic("t.>").matches(&facets("k", &[])));
+        assert_eq!(Select::try_topics(["x", "t.>", "*"]).unwrap(), select);
+        let error = Select::try_topics(["x", "t*"]).unwrap_err().to_string();
+        assert!(error.starts_with("the topic \"t*\": "), "{error}");
     }
 }

@@ -1,10 +1,11 @@
 //! Who waits for what: a message wakes only the clients that want it (I8). Pure but for the wakers it hands out.
 
-use std::{collections::HashMap, sync::Arc, task::Waker};
+use std::task::Waker;
 
 use crate::{
     frame::{Batch, Facets, Kind},
-    select::{Facet, Select},
+    index::{Entry, Index},
+    select::{Clause, Select},
 };
 
 /// The clients of a channel. A client has a slot from its first poll to its drop.
@@ -15,16 +16,32 @@ pub(crate) struct Waiters {
     count: usize,
     /// Slots that wait at the end of the log for whatever comes, each once.
     idle: Vec<usize>,
-    index: HashMap<Facet, Vec<usize>>,
+    /// Those with a selection, each by one of its clauses.
+    index: Index,
+    /// How many of them.
+    selecting: usize,
+    /// How many lists and entries of the index were looked at.
+    #[cfg(test)]
+    looks: usize,
 }
 
 #[derive(Debug)]
 struct Slot {
     waker: Option<Waker>,
-    select: Option<Arc<Select>>,
+    wish: Option<Wish>,
     mark: Mark,
     /// Whether it stands in `idle`.
     idle: bool,
+}
+
+/// What a client wants, and where the index has it.
+#[derive(Debug)]
+struct Wish {
+    select: Select,
+    /// The clause that it is found by; any message that it wants has one of its values.
+    clause: usize,
+    /// Its place under each of them.
+    places: Box<[usize]>,
 }
 
 /// How far a client with a selection may jump.
@@ -40,31 +57,55 @@ pub(crate) enum Mark {
 
 impl Waiters {
     pub(crate) fn add(&mut self, select: &Select) -> usize {
-        let select = (!select.is_all()).then(|| Arc::new(select.clone()));
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
         });
-        for facet in select.iter().flat_map(|select| select.facets()) {
-            self.index.entry(facet).or_default().push(slot);
-        }
-        self.slots[slot] = Some(Slot { waker: None, select, mark: Mark::Reading, idle: false });
+        let wish = (!select.is_all()).then(|| self.index(slot, select.clone()));
+        self.selecting += usize::from(wish.is_some());
+        self.slots[slot] = Some(Slot { waker: None, wish, mark: Mark::Reading, idle: false });
         self.count += 1;
         slot
     }
 
     pub(crate) fn remove(&mut self, slot: usize) {
-        let Some(Slot { select, .. }) = self.slots.get_mut(slot).and_then(Option::take) else { return };
-        for facet in select.iter().flat_map(|select| select.facets()) {
-            if let Some(slots) = self.index.get_mut(&facet) {
-                slots.retain(|other| *other != slot);
-                if slots.is_empty() {
-                    self.index.remove(&facet);
-                }
-            }
+        let Some(Slot { wish, .. }) = self.slots.get_mut(slot).and_then(Option::take) else { return };
+        if let Some(wish) = wish {
+            self.selecting -= 1;
+            self.unindex(slot, wish);
         }
         self.free.push(slot);
         self.count -= 1;
+    }
+
+    /// Puts a client where the fewest others are, so that one thing which all of them want finds none of them.
+    fn index(&mut self, slot: usize, select: Select) -> Wish {
+        let crowd = |clause: &Clause| clause.facets().map(|facet| self.index.count(facet)).sum::<usize>();
+        let fewest = (0..).zip(select.clauses()).min_by_key(|(_, clause)| (crowd(clause), clause.breadth()));
+        let Some((clause, narrowest)) = fewest else {
+            return Wish { select, clause: 0, places: Box::default() };
+        };
+        let places = (0..)
+            .zip(narrowest.facets())
+            .map(|(nth, facet)| self.index.insert(facet, Entry { slot, nth }))
+            .collect();
+        Wish { select, clause, places }
+    }
+
+    /// Takes it out. Whoever stood last under a facet takes its place there, so nobody is looked for.
+    fn unindex(&mut self, slot: usize, wish: Wish) {
+        let Wish { select, clause, mut places } = wish;
+        let Some(clause) = select.clauses().get(clause) else { return };
+        for (nth, facet) in clause.facets().enumerate() {
+            let place = places[nth];
+            let Some(moved) = self.index.remove(facet, place) else { continue };
+            if moved.slot == slot {
+                // One value stands twice in the clause.
+                places[moved.nth] = place;
+            } else if let Some(Some(Slot { wish: Some(other), .. })) = self.slots.get_mut(moved.slot) {
+                other.places[moved.nth] = place;
+            }
+        }
     }
 
     /// How many clients there are.
@@ -75,7 +116,7 @@ impl Waiters {
     /// The client has read everything and waits: for what its selection wants, or for whatever comes.
     pub(crate) fn park(&mut self, slot: usize, whatever: bool, waker: &Waker) {
         let Some(Some(client)) = self.slots.get_mut(slot) else { return };
-        if whatever || client.select.is_none() {
+        if whatever || client.wish.is_none() {
             client.mark = Mark::Reading;
             if !std::mem::replace(&mut client.idle, true) {
                 self.idle.push(slot);
@@ -122,7 +163,7 @@ impl Waiters {
         }
         for (frame, seq) in batch.frames.iter().zip(batch.first..) {
             match &frame.kind {
-                Kind::Message(_, facets) if !self.index.is_empty() => self.mark(facets, seq, wakers),
+                Kind::Message(_, facets) if self.selecting > 0 => self.mark(facets, seq, wakers),
                 Kind::Message(..) | Kind::Skip(_) => {}
                 Kind::Gap(..) | Kind::Epoch(_) => self.mark_all(seq, wakers),
             }
@@ -139,30 +180,232 @@ impl Waiters {
     }
 
     fn mark(&mut self, facets: &Facets, seq: u64, wakers: &mut Vec<Waker>) {
-        let own = [
-            facets.key.clone().map(Facet::Key),
-            facets.topic.as_ref().map(|topic| Facet::Topic(topic.as_str().into())),
-            Some(Facet::Event(facets.event_name().into())),
-        ];
-        let tags = facets.tags.iter().map(|tag| Facet::Tag(tag.clone()));
-        for facet in own.into_iter().flatten().chain(tags) {
-            for slot in self.index.get(&facet).into_iter().flatten() {
-                if let Some(Some(client)) = self.slots.get_mut(*slot)
+        let slots = &mut self.slots;
+        #[cfg(test)]
+        let looks = &mut self.looks;
+        self.index.find(facets, &mut |entries| {
+            #[cfg(test)]
+            {
+                *looks += 1 + entries.len();
+            }
+            for entry in entries {
+                if let Some(Some(client)) = slots.get_mut(entry.slot)
                     && client.mark == Mark::Nothing
-                    && client.select.as_ref().is_some_and(|select| select.matches(facets))
+                    && client.wish.as_ref().is_some_and(|wish| wish.select.matches(facets))
                 {
                     client.mark = Mark::First(seq);
                     wakers.extend(client.waker.take());
                 }
             }
-        }
+        });
     }
 
     fn mark_all(&mut self, seq: u64, wakers: &mut Vec<Waker>) {
         for client in self.slots.iter_mut().flatten() {
-            if client.select.is_some() && client.mark == Mark::Nothing {
+            if client.wish.is_some() && client.mark == Mark::Nothing {
                 client.mark = Mark::First(seq);
                 wakers.extend(client.waker.take());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeSet,
+        sync::{Arc, Mutex},
+        task::Wake,
+    };
+
+    use bytes::Bytes;
+    use tidewater_core::{Cursor, EpochTag, Position, TopicTag, sse::EventName};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::frame::{At, Frame};
+
+    const MANY: usize = 15_000;
+
+    type Woken = Arc<Mutex<BTreeSet<usize>>>;
+
+    /// A waker that tells which client it is of.
+    struct Flag(usize, Woken);
+
+    impl Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().unwrap().insert(self.0);
+        }
+    }
+
+    /// Clients by a number of their own.
+    #[derive(Default)]
+    struct Clients {
+        waiters: Waiters,
+        woken: Woken,
+        slots: Vec<Option<(usize, Select)>>,
+    }
+
+    impl Clients {
+        fn come(&mut self, select: Select) -> usize {
+            let (number, slot) = (self.slots.len(), self.waiters.add(&select));
+            self.slots.push(Some((slot, select)));
+            self.park(number);
+            number
+        }
+
+        fn park(&mut self, number: usize) {
+            let Some((slot, _)) = &self.slots[number] else { return };
+            let waker = Waker::from(Arc::new(Flag(number, self.woken.clone())));
+            self.waiters.park(*slot, false, &waker);
+        }
+
+        fn go(&mut self, number: usize) {
+            if let Some((slot, _)) = self.slots[number].take() {
+                self.waiters.remove(slot);
+            }
+        }
+
+        /// Who is woken by a message, and how much was looked at for it. They wait again after it.
+        fn message(&mut self, facets: &Facets) -> (BTreeSet<usize>, usize) {
+            self.waiters.looks = 0;
+            let mut wakers = Vec::new();
+            self.waiters.appended(&batch(facets), &mut wakers);
+            wakers.into_iter().for_each(Waker::wake);
+            let woken = std::mem::take(&mut *self.woken.lock().unwrap());
+            woken.iter().for_each(|number| self.park(*number));
+            (woken, self.waiters.looks)
+        }
+    }
+
+    fn batch(facets: &Facets) -> Batch {
+        let at = At {
+            tag: TopicTag::default(),
+            epoch: EpochTag::default(),
+            partition: 0,
+            position: Position::Offset(0),
+        };
+        let kind = Kind::Message(at, Arc::new(facets.clone()));
+        let (start, end) = (Arc::<Cursor>::default(), Arc::<Cursor>::default());
+        let frames = [Frame { kind, id_at: 0, end: 0 }].into();
+        Batch { first: 0, start, end, frames, bytes: Bytes::new(), at: Instant::now() }
+    }
+
+    fn facets(n: usize) -> Facets {
+        Facets {
+            topic: Some(format!("orders.{n}.paid").into()),
+            key: Some(format!("k{n}").into()),
+            event: Some(EventName::new(&format!("e{n}")).unwrap()),
+            tags: vec![format!("t{n}").into(), "everybody".into()],
+        }
+    }
+
+    /// Ways for a client to want what only it wants.
+    const WAYS: [fn(usize) -> Select; 9] = [
+        |n| Select::key(format!("k{n}")),
+        |n| Select::topic(format!("orders.{n}.paid")),
+        |n| Select::topic(format!("orders.{n}.*")),
+        |n| Select::topic(format!("*.{n}.>")),
+        |n| Select::tag(format!("t{n}")),
+        |n| Select::event(format!("e{n}")),
+        // By the clause that is its own, whatever kind the others are of.
+        |n| Select::key(format!("k{n}")).and(Select::topic("orders.>")),
+        |n| Select::tag("everybody").and(Select::event(format!("e{n}"))),
+        |n| {
+            Select::tag("everybody")
+                .and(Select::topic(format!("orders.{n}.*")))
+                .and(Select::event(format!("e{n}")))
+        },
+    ];
+
+    /// I8: however many clients there are, a message looks at its own and wakes them.
+    #[test]
+    fn i8_a_message_costs_the_same_whatever_the_number_of_clients() {
+        for (way, select) in WAYS.iter().enumerate() {
+            let looks = [10, MANY].map(|count| {
+                let mut clients = Clients::default();
+                for n in 0..count {
+                    clients.come(select(n));
+                }
+                let (woken, looks) = clients.message(&facets(7));
+                assert_eq!(woken, [7].into(), "way {way}");
+                let (woken, _) = clients.message(&facets(MANY + 1));
+                assert_eq!(woken, [].into(), "way {way}");
+                looks
+            });
+            assert_eq!(looks[0], looks[1], "way {way}");
+            assert!(looks[1] < 12, "way {way}: {looks:?}");
+        }
+    }
+
+    /// I8: a crowd under one facet, of which each leaves at its own cost.
+    #[test]
+    fn clients_that_leave_a_crowd_leave_nothing_behind() {
+        for select in
+            [Select::topic("orders.1.paid"), Select::topic("orders.*.>"), Select::keys(["k1", "x", "k1"])]
+        {
+            let mut clients = Clients::default();
+            for _ in 0..MANY {
+                clients.come(select.clone());
+            }
+            let mut order: Vec<_> = (0..MANY).collect();
+            fastrand::Rng::with_seed(1).shuffle(&mut order);
+            let (stay, leave) = order.split_at(3);
+            leave.iter().for_each(|number| clients.go(*number));
+            assert_eq!(clients.message(&facets(1)).0, stay.iter().copied().collect());
+            stay.iter().for_each(|number| clients.go(*number));
+            assert_eq!(clients.message(&facets(1)), ([].into(), 0));
+            assert_eq!(format!("{:?}", clients.waiters.index), format!("{:?}", Index::default()));
+        }
+    }
+
+    /// I8: whatever comes and goes, the index finds those whose selection matches, and nobody else.
+    #[test]
+    fn the_index_finds_whom_looking_at_everybody_finds() {
+        for seed in 0..200 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut clients = Clients::default();
+            for _ in 0..60 {
+                let token = |rng: &mut fastrand::Rng| rng.choice(["a", "b"]).unwrap();
+                let clause = |rng: &mut fastrand::Rng| {
+                    let values: Vec<_> = (0..rng.usize(..3)).map(|_| token(rng)).collect();
+                    let topics = ["a", "a.b", "*", "a.*", "*.b", ">", "a.>", "*.*.a", "b.>"];
+                    match rng.u8(..5) {
+                        0 => Select::keys(values),
+                        1 => Select::tags(values),
+                        2 => Select::events(values),
+                        _ => Select::topics((0..=rng.usize(..2)).map(|_| topics[rng.usize(..topics.len())])),
+                    }
+                };
+                match rng.u8(..4) {
+                    0 if !clients.slots.is_empty() => {
+                        let number = rng.usize(..clients.slots.len());
+                        clients.go(number);
+                    }
+                    0..3 => {
+                        let clauses = rng.usize(1..4);
+                        let select = (0..clauses).fold(Select::all(), |all, _| all.and(clause(&mut rng)));
+                        clients.come(select);
+                    }
+                    _ => {
+                        let topic: Vec<_> = (0..rng.usize(1..4)).map(|_| token(&mut rng)).collect();
+                        let facets = Facets {
+                            topic: Some(topic.join(".").into()),
+                            key: rng.bool().then(|| token(&mut rng).into()),
+                            event: Some(EventName::new(token(&mut rng)).unwrap()),
+                            tags: vec![token(&mut rng).into()],
+                        };
+                        let wanted = |slot: &Option<(usize, Select)>| {
+                            slot.as_ref().is_some_and(|(_, select)| select.matches(&facets))
+                        };
+                        let expected = (0..)
+                            .zip(&clients.slots)
+                            .filter(|(_, slot)| wanted(slot))
+                            .map(|(n, _)| n)
+                            .collect();
+                        assert_eq!(clients.message(&facets).0, expected, "seed {seed}: {facets:?}");
+                    }
+                }
             }
         }
     }

@@ -62,6 +62,46 @@ async fn an_idle_client_gets_its_cursor() {
     );
 }
 
+/// I6: a client that falls off the log after a heartbeat goes on from there, not from where it fell asleep.
+#[tokio::test(start_paused = true)]
+async fn an_id_does_not_go_down_behind_a_heartbeat() {
+    for policy in [LagPolicy::Skip, LagPolicy::Backfill] {
+        let broker = Broker::new(1);
+        let channel =
+            channel(&broker, |builder| builder.log(TINY).lag(policy).heartbeat(Duration::from_secs(5)));
+        let mut by_hand = tokio_test_task(open(&channel, Select::key("k0")).await);
+        assert!(by_hand.poll().is_none());
+        broker.publish(0);
+        settle().await;
+        assert_eq!(events(&by_hand.poll().unwrap())[0].data, "1/0/0");
+        assert!(by_hand.poll().is_none());
+        broker.publish(0);
+        broker.publish(0);
+        sleep(Duration::from_secs(6)).await;
+        let at =
+            |event: &Event| event.last_event_id.parse::<Cursor>().unwrap().next_offset(tag(), 0).unwrap();
+        let beat = events(&by_hand.poll().unwrap());
+        assert_eq!((&*beat[0].event_type, at(&beat[0])), ("tidewater.cursor", 3));
+        for _ in 0..60 {
+            broker.publish(0);
+            tokio::task::yield_now().await;
+        }
+        settle().await;
+        let mut last = 3;
+        while last < 60 {
+            settle().await;
+            for event in by_hand.poll().iter().flat_map(|chunk| events(chunk)) {
+                assert!(at(&event) >= last, "{policy:?}: {event:?} after {last}");
+                last = at(&event);
+                let from = serde_json::from_str::<serde_json::Value>(&event.data).ok();
+                let from = from.and_then(|gap| gap["from"].as_u64());
+                assert!(from.is_none_or(|from| from >= 3), "{event:?}");
+            }
+        }
+        assert_eq!(channel.status().lagged, 1);
+    }
+}
+
 /// I6: a heartbeat that falls due while messages come says what the client has, never what is on its way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_heartbeat_is_never_ahead_of_its_client() {

@@ -83,10 +83,14 @@ impl Client {
         ready!(self.heartbeat.as_mut().poll(cx));
         let next = Instant::now() + self.shared.settings.heartbeat;
         self.heartbeat.as_mut().reset(next);
-        let own = match &self.phase {
-            Phase::Shared { next, .. } => {
+        let own = match &mut self.phase {
+            Phase::Shared { next, at } => {
                 let mut state = self.shared.lock();
                 if state.has_everything(self.slot, self.generation, *next) {
+                    if let Some(log) = &state.log {
+                        // Should the client fall off the log, it goes on from what it has been told.
+                        *at = log.head().clone();
+                    }
                     return Poll::Ready(state.heartbeat());
                 }
                 drop(state);
@@ -114,12 +118,8 @@ impl Client {
         match mark {
             Mark::Reading => {}
             Mark::Nothing => *next = log.next(),
-            Mark::First(seq) => {
-                *next = seq;
-                if let Some(batch) = log.find(seq) {
-                    *at = Arc::new(batch.cursor_at((seq - batch.first) as usize));
-                }
-            }
+            // Its cursor stays behind: what lies between does not concern it.
+            Mark::First(seq) => *next = seq,
         }
         if *next >= log.next() {
             *at = log.head().clone();
