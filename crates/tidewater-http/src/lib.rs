@@ -24,7 +24,8 @@
 //! *open form*): with [`Resume::open`], or with `channel.stream(resume, select)`, which is a [`Reply`] too.
 //!
 //! An `EventSource` gives up for good on any status but 200. So nothing about the channel's state, and nothing about
-//! an id, is ever told by a status on the way to a stream; 400 is for other values of the query that can't be read.
+//! an id, is ever told by a status on the way to a stream; 400 is for other values of the query that can't be read, and
+//! on a client's first connection for a parameter whose name is misspelled.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -32,6 +33,7 @@ mod accept;
 mod body;
 mod cors;
 mod endpoint;
+mod names;
 mod publish;
 mod query;
 mod rejection;

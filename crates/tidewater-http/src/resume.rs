@@ -10,7 +10,7 @@ use tidewater_hub::{Channel, Select};
 use crate::{
     Body, Rejection, Reply,
     accept::{Accepted, accepted},
-    body,
+    body, names,
     query::pairs,
     since,
 };
@@ -54,8 +54,13 @@ impl Resume {
     /// `Last-Event-ID` wins over `?last_event_id=` and `?lastEventId=`, because the URL of a page keeps the old id.
     /// An id is never refused here, whatever it holds: the hub answers an unreadable one with a gap.
     ///
+    /// A parameter that is not ours is the application's, unless its name looks like one of ours that is misspelled
+    /// (`topics`, `Key`, `sinse`): that is refused on a client's first connection. With an id it is ignored, for an
+    /// `EventSource` that comes back would give up for good.
+    ///
     /// # Errors
-    /// 400 for another value of the query that can't be read, 406 where `Accept` excludes events and JSON.
+    /// 400 for another value of the query that can't be read, or a parameter that is misspelled; 406 where `Accept`
+    /// excludes events and JSON.
     pub fn from_parts(parts: &Parts) -> Result<Self, Rejection> {
         Self::from_head(&parts.method, parts.uri.query(), &parts.headers)
     }
@@ -81,14 +86,27 @@ impl Resume {
                 "key" => asked.keys.push(pair.value.into()),
                 "tag" => asked.tags.push(pair.text()?),
                 "event" => asked.events.push(pair.text()?),
-                // The application's own.
-                _ => {}
+                // The application's own, or a slip.
+                other => asked.slip = asked.slip.or_else(|| Some((other.to_owned(), names::meant(other)?))),
             }
         }
         let header = headers.get(LAST_EVENT_ID).map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
         // A client without an id sends no header; some send an empty one, which means the same.
         let last_event_id = [header, asked.id.take()].into_iter().flatten().find(|id| !id.is_empty());
-        let resume = tidewater_hub::Resume { last_event_id, start: asked.start, select: asked.into_select() };
+        match asked.slip.take() {
+            Some((given, ours)) if last_event_id.is_none() => {
+                return Err(Rejection::bad_request(format!(
+                    "?{given}= is no parameter of a stream: did you mean ?{ours}=? (There are: {}.)",
+                    names::NAMES.join(", ")
+                )));
+            }
+            Some((given, ours)) => {
+                tracing::debug!("?{given}= is ignored, a client comes back with it: was ?{ours}= meant?");
+            }
+            None => {}
+        }
+        let start = asked.start;
+        let resume = tidewater_hub::Resume { last_event_id, start, select: asked.into_select()? };
         Ok(Self { resume, wants })
     }
 
@@ -138,14 +156,17 @@ struct Asked {
     keys: Vec<Bytes>,
     tags: Vec<String>,
     events: Vec<String>,
+    /// The first name that looks like one of ours, and which.
+    slip: Option<(String, &'static str)>,
 }
 
 impl Asked {
     /// Any of the values of one name, all of the names.
-    fn into_select(self) -> Select {
+    fn into_select(self) -> Result<Select, Rejection> {
         let mut select = Select::all();
         if !self.topics.is_empty() {
-            select = select.and(Select::topics(self.topics));
+            let topics = Select::try_topics(self.topics);
+            select = select.and(topics.map_err(|error| Rejection::bad_request(format!("?topic=: {error}")))?);
         }
         if !self.keys.is_empty() {
             select = select.and(Select::keys(self.keys));
@@ -156,7 +177,7 @@ impl Asked {
         if !self.events.is_empty() {
             select = select.and(Select::events(self.events));
         }
-        select
+        Ok(select)
     }
 }
 
@@ -200,6 +221,46 @@ mod tests {
             assert_eq!(read(query, &[]).unwrap_err().status(), 400, "{query}");
         }
         assert!(read("key=%ff&token=%ff&whatever", &[]).is_ok(), "keys are bytes, the rest is not ours");
+    }
+
+    #[test]
+    fn a_misspelled_name_is_told_to_who_comes_first() {
+        let refused = read("token=x&topics=a&sinse=5m", &[]).unwrap_err();
+        assert_eq!(refused.status(), 400);
+        assert!(
+            refused.message().contains("?topics=") && refused.message().contains("?topic=?"),
+            "{refused}"
+        );
+        assert!(refused.message().contains("last_event_id"), "{refused}");
+        assert!(read("topics=a&lastEventId=", &[]).is_err(), "an empty id is none");
+        assert!(read("token=x&type=y&tab=z&id=1&user=u&_=123", &[]).is_ok(), "the application's own");
+    }
+
+    /// I10: an `EventSource` that is refused when it comes back gives up for good.
+    #[test]
+    fn i10_a_misspelled_name_refuses_nobody_who_comes_back() {
+        for (query, headers) in
+            [("topics=a", &[("last-event-id", &b"x"[..])][..]), ("topics=a&last_event_id=x", &[])]
+        {
+            let resume = read(query, headers).unwrap().resume;
+            assert_eq!(
+                (resume.last_event_id.as_deref(), resume.select.is_all()),
+                (Some("x"), true),
+                "{query}"
+            );
+        }
+    }
+
+    #[test]
+    fn topics_may_be_patterns() {
+        for topic in ["a.*", "a.%3E", "a.>"] {
+            assert!(!read(&format!("topic={topic}"), &[]).unwrap().resume.select.is_all());
+        }
+        for topic in ["", "a*b", "a.>.b", "a..*"] {
+            let refused = read(&format!("topic=fine&topic={topic}"), &[("last-event-id", b"x")]).unwrap_err();
+            assert_eq!(refused.status(), 400, "{topic}");
+            assert!(refused.message().contains(&format!("{topic:?}")), "{refused}");
+        }
     }
 
     #[test]
