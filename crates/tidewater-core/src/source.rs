@@ -196,6 +196,8 @@ pub enum GapReason {
     Replay,
     /// The client fell behind what is kept in memory.
     Lag,
+    /// The client fell behind what is kept in memory, and newer messages of the same keys stand for these.
+    Conflated,
     /// The broker did not deliver it and can't say how much: a disconnect or a full queue of a source that can't
     /// replay.
     Lost,
@@ -213,6 +215,7 @@ impl GapReason {
             Self::Unreadable => "unreadable",
             Self::Replay => "replay",
             Self::Lag => "lag",
+            Self::Conflated => "conflated",
             Self::Lost => "lost",
             Self::Map => "map",
         }

@@ -13,7 +13,7 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET` | `200`, `text/event-stream`; starts after `Last-Event-ID`, `?last_event_id=` or at `?since=`, with the selection of `?topic= ?key= ?tag= ?event=` |
+//! | `GET` | `200`, `text/event-stream`; starts after `Last-Event-ID`, `?last_event_id=` or at `?since=`, with the selection of `?topic= ?key= ?tag= ?event=`; `?lag=` says what to do if it falls behind |
 //! | `GET` with `Accept: application/json` | the channel's current cursor; opens nothing |
 //! | `HEAD` | the same without the body: the cursor is in `Tidewater-Cursor` |
 //! | `POST` | publishes the body, with `?key=` and `?event=`: `202`, the position and the id |

@@ -4,7 +4,8 @@
 //! misspelled: a stream that silently selects everything because it was asked for `?topics=` is worse than a refusal.
 
 /// The parameters of a stream.
-pub(crate) const NAMES: [&str; 7] = ["last_event_id", "lastEventId", "since", "topic", "key", "tag", "event"];
+pub(crate) const NAMES: [&str; 8] =
+    ["last_event_id", "lastEventId", "since", "topic", "key", "tag", "event", "lag"];
 
 /// Names this short have too many neighbours that are words of their own (`tab`, `tags`, `kay`).
 const LONG: usize = 5;
@@ -51,6 +52,7 @@ mod tests {
             ("Key", "key"),
             ("tags", "tag"),
             ("events", "event"),
+            ("Lag", "lag"),
             ("evnet", "event"),
             ("sinse", "since"),
             ("sincee", "since"),

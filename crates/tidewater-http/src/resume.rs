@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use serde_json::json;
-use tidewater_hub::{Channel, Select};
+use tidewater_hub::{Channel, LagPolicy, Select};
 
 use crate::{
     Body, Rejection, Reply,
@@ -39,6 +39,8 @@ pub const TIDEWATER_CURSOR: HeaderName = HeaderName::from_static("tidewater-curs
 pub struct Resume {
     resume: tidewater_hub::Resume,
     wants: Wants,
+    /// `?lag=` of a client without an id, as it came: only the channel knows what it allows.
+    lag: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +88,7 @@ impl Resume {
                 "key" => asked.keys.push(pair.value.into()),
                 "tag" => asked.tags.push(pair.text()?),
                 "event" => asked.events.push(pair.text()?),
+                "lag" => asked.lag = Some(pair.lossy()),
                 // The application's own, or a slip.
                 other => asked.slip = asked.slip.or_else(|| Some((other.to_owned(), names::meant(other)?))),
             }
@@ -105,9 +108,31 @@ impl Resume {
             }
             None => {}
         }
-        let start = asked.start;
-        let resume = tidewater_hub::Resume { last_event_id, start, select: asked.into_select()? };
-        Ok(Self { resume, wants })
+        let (start, lag) = (asked.start, asked.lag.take());
+        let policy = lag.as_ref().and_then(|lag| lag.parse().ok());
+        let lag = lag.filter(|_| last_event_id.is_none());
+        let resume =
+            tidewater_hub::Resume { last_event_id, start, select: asked.into_select()?, lag: policy };
+        Ok(Self { resume, wants, lag })
+    }
+
+    /// Checks that the channel allows what `?lag=` asks for; [`open`](Self::open) does it too. Whoever comes back with
+    /// an id is never refused: what the channel doesn't allow is then as nothing asked.
+    ///
+    /// # Errors
+    /// 400, with what the channel allows.
+    pub fn check_lag(&self, channel: &Channel) -> Result<(), Rejection> {
+        let Some(lag) = &self.lag else { return Ok(()) };
+        let allowed = channel.lag_policies();
+        if self.resume.lag.is_some_and(|policy| allowed.contains(&policy)) {
+            return Ok(());
+        }
+        let allowed: Vec<_> = allowed.into_iter().map(LagPolicy::as_str).collect();
+        Err(Rejection::bad_request(format!(
+            "?lag={lag}: the channel {:?} does not offer that when a client falls behind (there are: {})",
+            channel.name(),
+            allowed.join(", ")
+        )))
     }
 
     /// Answers the request: the events, or the channel's cursor if that is what it asks for.
@@ -124,7 +149,10 @@ impl Resume {
     /// Safe.
     pub async fn open_selected(self, channel: &Channel, select: Select) -> Reply {
         match self.wants {
-            Wants::Events => channel.stream(self.resume, select).await.into(),
+            Wants::Events => match self.check_lag(channel) {
+                Ok(()) => channel.stream(self.resume, select).await.into(),
+                Err(rejection) => rejection.into(),
+            },
             Wants::Cursor => cursor(channel).await.map_or_else(Reply::from, Reply),
         }
     }
@@ -156,6 +184,7 @@ struct Asked {
     keys: Vec<Bytes>,
     tags: Vec<String>,
     events: Vec<String>,
+    lag: Option<String>,
     /// The first name that looks like one of ours, and which.
     slip: Option<(String, &'static str)>,
 }
@@ -261,6 +290,33 @@ mod tests {
             assert_eq!(refused.status(), 400, "{topic}");
             assert!(refused.message().contains(&format!("{topic:?}")), "{refused}");
         }
+    }
+
+    /// I10: what the channel doesn't allow is refused to who comes first only.
+    #[tokio::test]
+    async fn i10_a_lag_policy_is_one_that_the_channel_allows() {
+        let hub = tidewater_hub::Hub::new();
+        let plain = hub.channel("plain").source("memory:lag-plain").open().unwrap();
+        let choices = [LagPolicy::Skip, LagPolicy::Conflate];
+        let free = hub.channel("free").source("memory:lag-free").lag_choices(choices).open().unwrap();
+        let status = |query: &str, headers: &[(&str, &[u8])], channel: &Channel| {
+            let checked = read(query, headers).unwrap().check_lag(channel);
+            checked.err().map(|refused| (refused.status().as_u16(), refused.message().to_owned()))
+        };
+        for query in ["", "lag=backfill"] {
+            assert_eq!(status(query, &[], &plain), None);
+        }
+        for query in ["lag=skip", "lag=nothing", "lag="] {
+            let (code, message) = status(query, &[], &plain).unwrap();
+            assert!(code == 400 && message.contains("(there are: backfill)"), "{message}");
+            assert_eq!(status(query, &[("last-event-id", b"x")], &plain), None);
+        }
+        assert_eq!(status("lag=conflate", &[], &free), None);
+        assert!(
+            status("lag=disconnect", &[], &free).unwrap().1.contains("(there are: backfill, skip, conflate)")
+        );
+        let reply = read("lag=skip", &[]).unwrap().open(&plain).await.into_response();
+        assert_eq!(reply.status(), 400);
     }
 
     #[test]

@@ -93,7 +93,16 @@ impl ChannelBuilder {
 
     /// What happens to a client that falls behind. Default: backfill.
     pub fn lag(mut self, lag: LagPolicy) -> Self {
-        self.settings.lag = lag;
+        if let Some(own) = self.settings.lag.first_mut() {
+            *own = lag;
+        }
+        self
+    }
+
+    /// What a subscription may choose instead ([`Resume::lag`](crate::Resume::lag), `?lag=`). Default: nothing.
+    pub fn lag_choices(mut self, choices: impl IntoIterator<Item = LagPolicy>) -> Self {
+        self.settings.lag.truncate(1);
+        self.settings.lag.extend(choices);
         self
     }
 

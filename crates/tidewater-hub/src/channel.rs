@@ -8,7 +8,10 @@ use std::{
 
 use tidewater_core::{Cursor, Error, ErrorKind, Message, Place, Receipt, Result, Sink, Source};
 
-use crate::{hub::Hub, resume::Resume, select::Select, state::Shared, status::Status, stream::EventStream};
+use crate::{
+    hub::Hub, resume::Resume, select::Select, settings::LagPolicy, state::Shared, status::Status,
+    stream::EventStream,
+};
 
 /// What comes from a source, rendered and kept for a while, and everybody who follows it. Cloning shares it.
 ///
@@ -44,6 +47,18 @@ impl Channel {
     /// The normal reconnection time of its clients.
     pub fn retry(&self) -> Duration {
         self.shared.settings.retry
+    }
+
+    /// What may happen to a client that falls behind: the channel's own policy first, then what a subscription may
+    /// choose instead, each once.
+    pub fn lag_policies(&self) -> Vec<LagPolicy> {
+        let mut all = Vec::new();
+        for policy in &self.shared.settings.lag {
+            if !all.contains(policy) {
+                all.push(*policy);
+            }
+        }
+        all
     }
 
     /// The message header that names the event.

@@ -50,7 +50,7 @@ pub(crate) struct Facets {
 
 impl Kind {
     /// Roughly the memory behind it.
-    fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         match self {
             Self::Message(_, facets) => {
                 let key = facets.key.as_ref().map_or(0, Bytes::len);

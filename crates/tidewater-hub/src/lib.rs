@@ -32,6 +32,7 @@
 //! | `upstream` | upstream subscriptions, the channels that share one, and whether one that says nothing is still there |
 //! | `render`, `wire` | from messages to frames, and the hub's own blocks |
 //! | `frame`, `log` | the bounded log: pure |
+//! | `latest`, `conflate` | the newest message of each key, and a client that gets only these: pure |
 //! | `resume`, `walk` | where a client starts, and what it gets on its own path: pure |
 //! | `select`, `pattern`, `index`, `waiters` | what a client wants, and whom a message wakes: pure |
 //! | `state` | log and waiters under one lock |
@@ -43,9 +44,11 @@
 mod backfill;
 mod builder;
 mod channel;
+mod conflate;
 mod frame;
 mod hub;
 mod index;
+mod latest;
 mod log;
 mod open;
 mod pattern;
@@ -67,6 +70,6 @@ pub use hub::Hub;
 pub use log::LogBounds;
 pub use resume::Resume;
 pub use select::Select;
-pub use settings::{AllowedReplay, LagPolicy, MapFailure, Prewarm};
+pub use settings::{AllowedReplay, LagPolicy, MapFailure, Prewarm, UnknownLagPolicy};
 pub use status::{Status, UpstreamState};
 pub use stream::EventStream;

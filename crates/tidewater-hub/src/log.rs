@@ -5,7 +5,10 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tidewater_core::{Cursor, EpochTag, Position, TopicCursor, TopicTag};
 use tokio::time::Instant;
 
-use crate::frame::{Batch, Kind};
+use crate::{
+    frame::{Batch, Kind},
+    latest::Latest,
+};
 
 /// Batches below this many bytes are put together once there are [`COALESCE_RUN`] of them in a row, so that a
 /// client that is far behind takes few large slices. Each byte is copied at most once for it.
@@ -45,6 +48,8 @@ pub(crate) struct Log {
     small: usize,
     /// Where topics were made anew, as far as the log goes back.
     epochs: VecDeque<(u64, TopicTag, EpochTag)>,
+    /// Only where clients can be told the newest of each key.
+    latest: Option<Box<Latest>>,
 }
 
 impl Log {
@@ -59,7 +64,14 @@ impl Log {
             events: 0,
             small: 0,
             epochs: VecDeque::new(),
+            latest: None,
         }
+    }
+
+    /// The same, of which the newest message of each key is known and kept.
+    pub(crate) fn conflating(mut self) -> Self {
+        self.latest = Some(Box::new(Latest::new(self.bounds)));
+        self
     }
 
     /// The number of the first entry that is kept.
@@ -92,6 +104,11 @@ impl Log {
         self.bytes
     }
 
+    /// The newest message of each key, if it is known.
+    pub(crate) fn latest(&self) -> Option<&Latest> {
+        self.latest.as_deref()
+    }
+
     pub(crate) fn batches(&self) -> &VecDeque<Arc<Batch>> {
         &self.batches
     }
@@ -107,6 +124,9 @@ impl Log {
             if let Kind::Epoch(new) = &frame.kind {
                 self.epochs.push_back((seq, new.tag, new.epoch.tag()));
             }
+        }
+        if let Some(latest) = &mut self.latest {
+            latest.appended(&batch);
         }
         let now = batch.at;
         let batch = Arc::new(batch);
@@ -148,8 +168,14 @@ impl Log {
             }
             self.bytes -= oldest.size();
             self.events -= oldest.frames.len();
+            if let Some(latest) = &mut self.latest {
+                latest.evicted(oldest);
+            }
             self.batches.pop_front();
             self.small = self.small.min(self.batches.len());
+        }
+        if let Some(latest) = &mut self.latest {
+            latest.expire(now);
         }
         let tail = self.tail();
         while self.epochs.front().is_some_and(|(seq, ..)| *seq < tail) {

@@ -5,6 +5,7 @@ use tidewater_core::{Bounds, Cursor, Epoch, GapReason, Next, Start, TopicCursor,
 use crate::{
     log::Log,
     select::Select,
+    settings::LagPolicy,
     walk::{Step, Walk},
     wire::{Told, gaps_between},
 };
@@ -18,6 +19,9 @@ pub struct Resume {
     pub start: Option<Start>,
     /// What it wants to see.
     pub select: Select,
+    /// What it wants to happen if it falls behind. `None`, or what the channel doesn't allow
+    /// ([`Channel::lag_policies`](crate::Channel::lag_policies)): the channel's own policy.
+    pub lag: Option<LagPolicy>,
 }
 
 /// How a stream begins.

@@ -124,7 +124,8 @@ impl Shared {
                 state.generation += 1;
             }
             state.topics = topics;
-            state.log = Some(Log::new(self.settings.log, start));
+            let log = Log::new(self.settings.log, start);
+            state.log = Some(if self.settings.conflates() { log.conflating() } else { log });
             state.heartbeat = None;
             state.waiters.all(&mut wakers);
         }

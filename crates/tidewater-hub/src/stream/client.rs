@@ -16,8 +16,10 @@ use tokio::{
 use super::past::Past;
 use crate::{
     backfill::Segment,
+    conflate::Conflation,
     frame::Batch,
     select::Select,
+    settings::LagPolicy,
     state::{Shared, State},
     waiters::Mark,
     walk::Walk,
@@ -32,6 +34,8 @@ const STEPS: usize = 8192;
 pub(super) struct Client {
     pub(super) shared: Arc<Shared>,
     pub(super) select: Select,
+    /// What happens if it falls off the log.
+    pub(super) lag: LagPolicy,
     pub(super) slot: usize,
     pub(super) generation: u64,
     pub(super) phase: Phase,
@@ -43,6 +47,8 @@ pub(super) enum Phase {
     Shared { next: u64, at: Arc<Cursor> },
     /// In the log, on a path of its own.
     Own { next: u64, walk: Walk },
+    /// Catching up by the newest of each key.
+    Conflated(Conflation),
     /// Waiting for a piece of the past.
     Fetch { past: Past, segment: oneshot::Receiver<Result<Weak<Segment>>> },
     /// Reading one: from this entry of this batch on.
@@ -65,6 +71,7 @@ impl Client {
             let step = match &self.phase {
                 Phase::Shared { .. } => self.shared(cx, &mut steps),
                 Phase::Own { .. } => self.own(cx, &mut steps),
+                Phase::Conflated(_) => self.conflated(&mut steps),
                 Phase::Fetch { .. } => self.fetched(cx),
                 Phase::Read { .. } => self.read(&mut steps),
             };
@@ -98,11 +105,12 @@ impl Client {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            Phase::Own { walk, .. } => walk,
-            Phase::Fetch { past, .. } | Phase::Read { past, .. } => &past.walk,
+            Phase::Own { walk, .. } => &walk.cursor,
+            Phase::Conflated(conflation) => conflation.cursor(),
+            Phase::Fetch { past, .. } | Phase::Read { past, .. } => &past.walk.cursor,
         };
         let mut out = BytesMut::new();
-        wire::cursor(&mut out, &own.cursor);
+        wire::cursor(&mut out, own);
         Poll::Ready(out.freeze())
     }
 
@@ -127,9 +135,9 @@ impl Client {
             return Poll::Pending;
         }
         let Some(batch) = log.find(*next).cloned() else {
-            let behind = (**at).clone();
+            let (behind, next) = ((**at).clone(), *next);
             drop(guard);
-            return Poll::Ready(self.lag(behind));
+            return Poll::Ready(self.lag(behind, next));
         };
         drop(guard);
         let from = (*next - batch.first) as usize;
@@ -154,9 +162,9 @@ impl Client {
             Some(_) => None,
             None if *next >= log.next() => Some(log.head().clone()),
             None => {
-                let behind = walk.cursor.clone();
+                let (behind, next) = (walk.cursor.clone(), *next);
                 drop(guard);
-                return Poll::Ready(self.lag(behind));
+                return Poll::Ready(self.lag(behind, next));
             }
         };
         if let Some(node) = node {

@@ -1,28 +1,30 @@
 //! What happens to a client that fell off the log (I7).
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, task::Poll};
 
 use bytes::BytesMut;
 use tidewater_core::{Cursor, GapReason};
 
 use super::{
-    client::{Client, Phase, Step},
+    client::{Client, OWN_BYTES, Phase, Step},
     past::Past,
 };
 use crate::{
+    conflate::Conflation,
     settings::{AllowedReplay, LagPolicy},
     walk::Walk,
     wire::{self, Told, gaps_between},
 };
 
 impl Client {
-    /// The client has fallen behind the log (I7).
-    pub(super) fn lag(&mut self, at: Cursor) -> Step {
+    /// The client has fallen behind the log (I7): it has everything that it wants before `next`, and this cursor.
+    pub(super) fn lag(&mut self, at: Cursor, next: u64) -> Step {
         self.shared.counts.lagged.fetch_add(1, Ordering::Relaxed);
         let can_backfill = self.shared.source().capabilities().replay
             && self.shared.settings.replay == AllowedReplay::Everything;
-        match self.shared.settings.lag {
+        match self.lag {
             LagPolicy::Disconnect => Step::End(wire::come_back(self.shared.jittered_retry())),
+            LagPolicy::Conflate => self.conflate(at, next),
             LagPolicy::Backfill if can_backfill => {
                 let head = self.shared.lock().log.as_ref().map(|log| log.head().clone()).unwrap_or_default();
                 self.phase = Phase::fetch(&self.shared, Past::new(at, head));
@@ -30,6 +32,36 @@ impl Client {
             }
             LagPolicy::Backfill | LagPolicy::Skip => self.skip(&at),
         }
+    }
+
+    /// Goes on with the newest of each key from `next` on.
+    pub(super) fn conflate(&mut self, at: Cursor, next: u64) -> Step {
+        let possible = self.shared.lock().log.as_ref().is_some_and(Conflation::is_possible);
+        if !possible {
+            return self.skip(&at);
+        }
+        self.phase = Phase::Conflated(Conflation::new(next, at));
+        Step::Again
+    }
+
+    pub(super) fn conflated(&mut self, steps: &mut usize) -> Poll<Step> {
+        let Phase::Conflated(conflation) = &mut self.phase else { return Poll::Ready(Step::Again) };
+        let mut out = BytesMut::new();
+        let (gaps, caught_up) = {
+            let state = self.shared.lock();
+            let Some(log) =
+                state.log.as_ref().filter(|_| !state.draining && state.generation == self.generation)
+            else {
+                return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
+            };
+            let gaps = conflation.write(log, &state.topics, &self.select, &mut out, OWN_BYTES, steps);
+            (gaps, conflation.caught_up(log))
+        };
+        self.shared.counts.gaps.fetch_add(gaps, Ordering::Relaxed);
+        if let Some((next, walk)) = caught_up {
+            self.phase = Phase::Own { next, walk };
+        }
+        Poll::Ready(if out.is_empty() { Step::Again } else { Step::Bytes(out.freeze()) })
     }
 
     /// Goes on where the log starts, and tells what that leaves out.

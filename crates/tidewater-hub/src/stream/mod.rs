@@ -31,6 +31,7 @@ use crate::{
     open::{Begun, begin, first_block, plan},
     resume::{Place, Resume},
     select::Select,
+    settings::LagPolicy,
     state::{Shared, State},
     walk::Walk,
     wire,
@@ -52,9 +53,10 @@ impl EventStream {
 
     /// Opens a stream, as far as it takes to know where it starts.
     pub(crate) async fn open(shared: Arc<Shared>, resume: Resume, select: Select) -> Self {
+        let lag = shared.settings.lag(resume.lag);
         let select = resume.select.clone().and(select);
         match begin(&shared, &resume).await {
-            Ok(begun) => Self::start(shared, select, begun),
+            Ok(begun) => Self::start(shared, select, lag, begun),
             Err(error) => {
                 tracing::debug!(channel = &*shared.name, "a client is sent away for a while: {error}");
                 Self::closed(shared.jittered_retry())
@@ -62,7 +64,7 @@ impl EventStream {
         }
     }
 
-    fn start(shared: Arc<Shared>, select: Select, begun: Begun) -> Self {
+    fn start(shared: Arc<Shared>, select: Select, lag: LagPolicy, begun: Begun) -> Self {
         let made = {
             let mut state = shared.lock();
             if state.draining {
@@ -97,7 +99,7 @@ impl EventStream {
         let heartbeat = Box::pin(sleep(every.mul_f64(0.5 + fastrand::f64() / 2.0)));
         Self {
             queued: Some(first),
-            client: Some(Client { shared, select, slot, generation, phase, heartbeat }),
+            client: Some(Client { shared, select, lag, slot, generation, phase, heartbeat }),
         }
     }
 }

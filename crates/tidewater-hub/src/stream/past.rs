@@ -131,10 +131,13 @@ impl Client {
                     (past.rounds, past.target) = (past.rounds + 1, head);
                 }
                 if past.rounds >= ROUNDS || past.moved.elapsed() > STUCK {
-                    if self.shared.settings.lag == LagPolicy::Skip {
-                        return self.skip(&past.walk.cursor);
-                    }
-                    return Step::End(wire::come_back(self.shared.jittered_retry()));
+                    return match self.lag {
+                        LagPolicy::Skip => self.skip(&past.walk.cursor),
+                        LagPolicy::Conflate => self.conflate(past.walk.cursor, 0),
+                        LagPolicy::Backfill | LagPolicy::Disconnect => {
+                            Step::End(wire::come_back(self.shared.jittered_retry()))
+                        }
+                    };
                 }
                 self.phase = Phase::fetch(&self.shared, past);
             }

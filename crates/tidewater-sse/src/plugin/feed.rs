@@ -211,10 +211,10 @@ impl Feed {
 
 /// The reason that another Tidewater's gap gives.
 fn reason(data: &str) -> GapReason {
-    use GapReason::{Ahead, Epoch, Lag, Lost, Map, Replay, Retention, Unreadable};
+    use GapReason::{Ahead, Conflated, Epoch, Lag, Lost, Map, Replay, Retention, Unreadable};
     let told: Option<serde_json::Value> = serde_json::from_str(data).ok();
     let told = told.as_ref().and_then(|told| told["reason"].as_str());
-    [Retention, Epoch, Ahead, Unreadable, Replay, Lag, Map]
+    [Retention, Epoch, Ahead, Unreadable, Replay, Lag, Conflated, Map]
         .into_iter()
         .find(|reason| told == Some(reason.as_str()))
         .unwrap_or(Lost)
