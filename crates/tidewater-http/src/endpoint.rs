@@ -72,6 +72,15 @@ impl Endpoint {
         B: http_body::Body,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
+        // Servers keep the room of this future for as long as the connection lives, and a stream's connection lives long.
+        Box::pin(self.answer(request)).await
+    }
+
+    async fn answer<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
         let (parts, body) = request.into_parts();
         let mut response = match parts.method {
             Method::GET | Method::HEAD => match Resume::from_parts(&parts) {

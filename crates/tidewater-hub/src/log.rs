@@ -188,6 +188,10 @@ impl Log {
         if seq < self.tail() || seq >= self.next {
             return None;
         }
+        // Nearly everybody wants the newest.
+        if let Some(newest) = self.batches.back().filter(|newest| newest.first <= seq) {
+            return Some(newest);
+        }
         let after = self.batches.partition_point(|batch| batch.first <= seq);
         self.batches.get(after.checked_sub(1)?)
     }

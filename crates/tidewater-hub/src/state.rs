@@ -36,6 +36,9 @@ pub(crate) struct Shared {
     pub(crate) backfill: Backfill,
     pub(crate) counts: StreamCounts,
     state: Mutex<State>,
+    /// Counted up by every change that concerns a client which has everything: one that was parked and finds it unchanged
+    /// need not take the lock.
+    version: AtomicU64,
     /// Whether the channel has a position, for those who wait for it.
     pub(crate) positioned: watch::Sender<bool>,
     /// Whether nothing of the past is being read into the log.
@@ -95,6 +98,7 @@ impl Shared {
                 generation: 0,
                 heartbeat: None,
             }),
+            version: AtomicU64::new(0),
             positioned: watch::Sender::new(false),
             warm: watch::Sender::new(true),
             clients: watch::Sender::new(0),
@@ -109,6 +113,15 @@ impl Shared {
     /// The state. A panic elsewhere leaves it as it was: every change under the lock is whole or nothing.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counted up while the lock is held, before anybody is woken.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    fn changed(&self) {
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// The log starts here, and with it the channel. Streams of a log before it end. Answers whether it is the first one,
@@ -128,6 +141,7 @@ impl Shared {
             state.log = Some(if self.settings.conflates() { log.conflating() } else { log });
             state.heartbeat = None;
             state.waiters.all(&mut wakers);
+            self.changed();
         }
         self.positioned.send_replace(true);
         wake(wakers);
@@ -150,6 +164,7 @@ impl Shared {
                 }
             }
             state.heartbeat = None;
+            self.changed();
         }
         wake(wakers);
     }
@@ -161,6 +176,7 @@ impl Shared {
             let mut state = self.lock();
             state.draining = true;
             state.waiters.all(&mut wakers);
+            self.changed();
         }
         wake(wakers);
     }

@@ -38,6 +38,9 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
         // So that a restart need not wait for the old connections' last minute. (On Windows it means something else.)
         #[cfg(unix)]
         socket.set_reuseaddr(true)?;
+        // Each event is one write that should not wait for the next; on Linux a connection has it from its listener, and warp
+        // and salvo set nothing themselves.
+        socket.set_nodelay(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };

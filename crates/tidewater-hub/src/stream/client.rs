@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{Arc, Weak},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -40,6 +40,17 @@ pub(super) struct Client {
     pub(super) generation: u64,
     pub(super) phase: Phase,
     pub(super) heartbeat: Pin<Box<Sleep>>,
+    pub(super) parked: Option<Parked>,
+}
+
+/// What a client has left behind that has everything. Servers poll a body again right after each item; nothing is to be done
+/// then, and nothing to be locked.
+pub(super) struct Parked {
+    waker: Waker,
+    /// The channel's version then.
+    version: u64,
+    /// Whether its heartbeat will wake it.
+    armed: bool,
 }
 
 pub(super) enum Phase {
@@ -65,6 +76,9 @@ pub(super) enum Step {
 impl Client {
     /// The next bytes; `Err` with the last ones.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Bytes>> {
+        if self.parked_by(cx).is_some_and(|parked| parked.version == self.shared.version()) {
+            return Poll::Pending;
+        }
         let mut steps = STEPS;
         while steps > 0 {
             steps -= 1;
@@ -87,7 +101,14 @@ impl Client {
 
     /// Nothing else is to be written: is it time for a cursor (I6)?
     pub(super) fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        ready!(self.heartbeat.as_mut().poll(cx));
+        if self.parked_by(cx).is_some_and(|parked| parked.armed) && !self.heartbeat.is_elapsed() {
+            return Poll::Pending;
+        }
+        let due = self.heartbeat.as_mut().poll(cx);
+        if let Some(parked) = self.parked.as_mut().filter(|parked| parked.waker.will_wake(cx.waker())) {
+            parked.armed = due.is_pending();
+        }
+        ready!(due);
         let next = Instant::now() + self.shared.settings.heartbeat;
         self.heartbeat.as_mut().reset(next);
         let own = match &mut self.phase {
@@ -130,8 +151,10 @@ impl Client {
             Mark::First(seq) => *next = seq,
         }
         if *next >= log.next() {
-            *at = log.head().clone();
-            state.waiters.park(self.slot, false, cx.waker());
+            if !Arc::ptr_eq(at, log.head()) {
+                *at = log.head().clone();
+            }
+            park(state, &self.shared, self.slot, &mut self.parked, cx.waker());
             return Poll::Pending;
         }
         let Some(batch) = log.find(*next).cloned() else {
@@ -139,9 +162,13 @@ impl Client {
             drop(guard);
             return Poll::Ready(self.lag(behind, next));
         };
-        drop(guard);
         let from = (*next - batch.first) as usize;
         *next = batch.next();
+        if *next == log.next() {
+            // With these it has everything: so the poll after this one has nothing to do.
+            park(state, &self.shared, self.slot, &mut self.parked, cx.waker());
+        }
+        drop(guard);
         *at = batch.end.clone();
         *steps = steps.saturating_sub(batch.frames.len() - from);
         let bytes = wanted(&batch, from, &self.select);
@@ -186,8 +213,23 @@ impl Client {
         Poll::Ready(if out.is_empty() { Step::Again } else { Step::Bytes(out.freeze()) })
     }
 
+    /// What this task has left behind, if it has everything.
+    fn parked_by(&self, cx: &Context<'_>) -> Option<&Parked> {
+        self.parked.as_ref().filter(|parked| parked.waker.will_wake(cx.waker()))
+    }
+
     pub(super) fn take_phase(&mut self) -> Phase {
         std::mem::replace(&mut self.phase, Phase::Shared { next: 0, at: Arc::default() })
+    }
+}
+
+/// A client on the shared bytes has everything, and waits for what it wants.
+fn park(state: &mut State, shared: &Shared, slot: usize, parked: &mut Option<Parked>, waker: &Waker) {
+    state.waiters.park(slot, false, waker);
+    let version = shared.version();
+    match parked {
+        Some(parked) if parked.waker.will_wake(waker) => parked.version = version,
+        parked => *parked = Some(Parked { waker: waker.clone(), version, armed: false }),
     }
 }
 

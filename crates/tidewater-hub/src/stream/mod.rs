@@ -99,7 +99,7 @@ impl EventStream {
         let heartbeat = Box::pin(sleep(every.mul_f64(0.5 + fastrand::f64() / 2.0)));
         Self {
             queued: Some(first),
-            client: Some(Client { shared, select, lag, slot, generation, phase, heartbeat }),
+            client: Some(Client { shared, select, lag, slot, generation, phase, heartbeat, parked: None }),
         }
     }
 }
