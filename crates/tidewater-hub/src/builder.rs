@@ -138,6 +138,13 @@ impl ChannelBuilder {
         self
     }
 
+    /// How long a message may wait for others, so that clients get them in one write: at high rates it trades latency for
+    /// processor time. Default: not at all; what comes together goes out together anyway.
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.settings.linger = linger;
+        self
+    }
+
     /// Where a client without an id starts. Default: at the latest.
     pub fn start(mut self, start: Start) -> Self {
         self.settings.start = start;

@@ -228,6 +228,16 @@ impl Press {
         }
     }
 
+    /// Whether a batch is full.
+    pub(crate) fn is_full(&self) -> bool {
+        self.done.iter().any(|pressed| matches!(pressed, Pressed::Batch(_)))
+    }
+
+    /// Whether there is anything to take.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.frames.is_empty() && self.done.is_empty()
+    }
+
     /// The batches that are full.
     pub(crate) fn take_full(&mut self) -> Vec<Pressed> {
         std::mem::take(&mut self.done)

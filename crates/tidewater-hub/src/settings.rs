@@ -130,6 +130,7 @@ pub(crate) struct Settings {
     /// How many readers of the past the source may have.
     pub(crate) readers: usize,
     pub(crate) prewarm: Option<Prewarm>,
+    pub(crate) linger: Duration,
 }
 
 impl Default for Settings {
@@ -144,6 +145,7 @@ impl Default for Settings {
             large_ids: false,
             readers: READERS,
             prewarm: Some(Prewarm::default()),
+            linger: Duration::ZERO,
         }
     }
 }

@@ -38,6 +38,8 @@ struct Member {
     shared: Arc<Shared>,
     /// `None` until the channel begins: while the upstream has no position, or the channel is refused.
     press: Option<Press>,
+    /// When what is held back for others to come is appended.
+    due: Option<Instant>,
     refused: bool,
 }
 
@@ -57,7 +59,7 @@ impl Members {
         self.all.retain(|member| joined.iter().any(|shared| Arc::ptr_eq(shared, &member.shared)));
         for shared in joined {
             if !self.all.iter().any(|member| Arc::ptr_eq(shared, &member.shared)) {
-                self.all.push(Member { shared: shared.clone(), press: None, refused: false });
+                self.all.push(Member { shared: shared.clone(), press: None, due: None, refused: false });
             }
         }
         self.settle();
@@ -111,7 +113,12 @@ impl Members {
             for delivery in deliveries {
                 press.add(delivery, &member.shared.render, BATCH_BYTES);
             }
-            member.shared.append(press.take());
+            let linger = member.shared.settings.linger;
+            if linger.is_zero() || press.is_full() {
+                member.flush();
+            } else if !press.is_empty() {
+                member.due.get_or_insert_with(|| Instant::now() + linger);
+            }
             if several {
                 // A hundred maps over a full chunk are too much for one turn.
                 yield_now().await;
@@ -133,6 +140,23 @@ impl Members {
         if anew {
             self.settle();
         }
+    }
+
+    /// When something that is held back is due, if anything is.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.all.iter().filter_map(|member| member.due).min()
+    }
+
+    /// Appends what is due at this time.
+    pub(super) fn flush(&mut self, now: Instant) {
+        for member in self.all.iter_mut().filter(|member| member.due.is_some_and(|due| due <= now)) {
+            member.flush();
+        }
+    }
+
+    /// Appends all that is held back: nothing more comes for a while.
+    pub(super) fn flush_all(&mut self) {
+        self.all.iter_mut().for_each(Member::flush);
     }
 
     /// After a panic: a channel that is not where the upstream is begins there anew. Its streams come back with their
@@ -216,8 +240,16 @@ impl Members {
 }
 
 impl Member {
+    fn flush(&mut self) {
+        self.due = None;
+        if let Some(press) = &mut self.press {
+            self.shared.append(press.take());
+        }
+    }
+
     /// The channel's log starts here; streams of a log before it end. Answers whether it is to be pre-warmed.
     fn begin(&mut self, start: &Cursor, topics: &Topics) -> bool {
+        self.due = None;
         self.press = Some(Press::new(start.clone()));
         self.shared.begin(start.clone(), topics.clone())
     }

@@ -56,6 +56,7 @@ pub(super) async fn run(origin: Arc<Origin>, mut joined: Joined, pulse: Arc<Puls
                 Error::new(ErrorKind::Unavailable, "the source panicked: see the log")
             }
         };
+        pump.members.flush_all();
         let wait = backoff.mul_f64(0.5 + fastrand::f64() / 2.0);
         tracing::warn!(
             channels = %pump.members, source = %origin.source,
@@ -112,6 +113,10 @@ impl Pump<'_> {
                     probe.alive()
                 }
                 found = probe.step() => found,
+                () = sleep_until(self.members.due().unwrap_or(evict_at)), if self.members.due().is_some() => {
+                    self.members.flush(Instant::now());
+                    Found::Nothing
+                }
                 () = sleep_until(evict_at) => {
                     evict_at = Instant::now() + self.members.evict();
                     Found::Nothing
