@@ -36,6 +36,7 @@
 //! | `resume`, `walk` | where a client starts, and what it gets on its own path: pure |
 //! | `select`, `pattern`, `index`, `waiters` | what a client wants, and whom a message wakes: pure |
 //! | `state` | log and waiters under one lock |
+//! | `limit` | how far back clients may go in time |
 //! | `backfill` | readers of the past, shared by clients |
 //! | `open`, `stream` | one client: how it begins, and how it goes on |
 
@@ -49,6 +50,7 @@ mod frame;
 mod hub;
 mod index;
 mod latest;
+mod limit;
 mod log;
 mod open;
 mod pattern;

@@ -196,6 +196,13 @@ impl Log {
         self.batches.get(after.checked_sub(1)?)
     }
 
+    /// The first entry that was appended at this time or later, and the cursor before it; the tail for a time before
+    /// time itself. Batches that were put together are as old as the oldest.
+    pub(crate) fn since(&self, time: Option<Instant>) -> (u64, &Arc<Cursor>) {
+        let first = self.batches.partition_point(|batch| time.is_some_and(|time| batch.at < time));
+        self.batches.get(first).map_or((self.next, &self.head), |batch| (batch.first, &batch.start))
+    }
+
     /// Whether `epoch` of a topic begins inside the log.
     pub(crate) fn begins(&self, tag: TopicTag, epoch: EpochTag) -> bool {
         self.epochs.iter().any(|(_, topic, begun)| (*topic, *begun) == (tag, epoch))

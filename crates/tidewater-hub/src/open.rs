@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use crate::{
     backfill,
+    limit::{self, Limit},
     log::Log,
     resume::{Known, Plan, Resume},
     settings::AllowedReplay,
@@ -20,8 +21,12 @@ use crate::{
 pub(crate) enum Begun {
     Latest,
     Unreadable,
-    /// Onwards from a cursor, and the broker's bounds where they had to be asked for.
-    At(Cursor, Option<Arc<Bounds>>),
+    /// Onwards from a cursor. With the broker's bounds where they had to be asked for, and its limit if it has one.
+    At {
+        cursor: Cursor,
+        bounds: Option<Arc<Bounds>>,
+        limit: Option<Arc<Cursor>>,
+    },
 }
 
 /// Finds out what has to be asked for: the channel's position, the broker's bounds, a time's position.
@@ -44,12 +49,16 @@ pub(crate) async fn begin(shared: &Shared, resume: &Resume) -> Result<Begun> {
         },
     };
     warmed(shared, &cursor).await;
-    let decided = {
+    let (decided, at_head) = {
         let state = shared.lock();
-        state.log.as_ref().is_none_or(|log| known(shared, &state, log, None).plan(&cursor).is_ok())
+        let log = state.log.as_ref();
+        let decided = log.is_none_or(|log| known(shared, &state, log, None, None).plan(&cursor).is_ok());
+        (decided, log.is_some_and(|log| **log.head() == cursor))
     };
     let bounds = if decided { None } else { Some(shared.origin.bounds().await?) };
-    Ok(Begun::At(cursor, bounds))
+    // Who misses nothing goes nowhere back.
+    let limit = if at_head { None } else { limit::said(shared).await };
+    Ok(Begun::At { cursor, bounds, limit })
 }
 
 /// Whoever comes while the past is read into the log waits for it, unless the log goes back far enough already.
@@ -57,7 +66,7 @@ async fn warmed(shared: &Shared, cursor: &Cursor) {
     let mut warm = shared.warm.subscribe();
     let in_log = || {
         let state = shared.lock();
-        state.log.as_ref().is_some_and(|log| known(shared, &state, log, None).find(cursor).is_some())
+        state.log.as_ref().is_some_and(|log| known(shared, &state, log, None, None).find(cursor).is_some())
     };
     if !*warm.borrow() && !in_log() {
         // However it ends, the client goes on.
@@ -105,10 +114,12 @@ async fn earliest(shared: &Shared) -> Result<Cursor> {
 pub(crate) fn plan(shared: &Shared, state: &State, begun: &Begun) -> Option<Plan> {
     let log = state.log.as_ref()?;
     match begun {
-        Begun::Latest => Some(known(shared, state, log, None).plan_latest()),
-        Begun::Unreadable => Some(known(shared, state, log, None).plan_unreadable()),
+        Begun::Latest => Some(known(shared, state, log, None, None).plan_latest()),
+        Begun::Unreadable => Some(known(shared, state, log, None, None).plan_unreadable()),
         // What had not to be asked for a moment ago may have to be now: the client comes back at once.
-        Begun::At(cursor, bounds) => known(shared, state, log, bounds.as_deref()).plan(cursor).ok(),
+        Begun::At { cursor, bounds, limit } => {
+            known(shared, state, log, bounds.as_deref(), limit.as_ref()).plan(cursor).ok()
+        }
     }
 }
 
@@ -118,13 +129,20 @@ pub(crate) fn known<'a>(
     state: &'a State,
     log: &'a Log,
     bounds: Option<&'a Bounds>,
+    said: Option<&Arc<Cursor>>,
 ) -> Known<'a> {
+    let can = shared.source().capabilities();
     Known {
         log,
         topics: &state.topics,
         bounds,
-        replay: shared.source().capabilities().replay,
-        behind_log: shared.settings.replay == AllowedReplay::Everything,
+        replay: can.replay,
+        behind_log: match shared.settings.replay {
+            AllowedReplay::Everything => true,
+            AllowedReplay::Log => false,
+            AllowedReplay::Age(_) => can.from_time,
+        },
+        limit: Limit::of(shared.settings.replay, log, said),
     }
 }
 

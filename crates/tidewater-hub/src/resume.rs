@@ -3,6 +3,7 @@
 use tidewater_core::{Bounds, Cursor, Epoch, GapReason, Next, Start, TopicCursor, TopicName, TopicTag};
 
 use crate::{
+    limit::Limit,
     log::Log,
     select::Select,
     settings::LagPolicy,
@@ -67,11 +68,19 @@ pub(crate) struct Known<'a> {
     pub(crate) replay: bool,
     /// Whether clients may go back behind the log.
     pub(crate) behind_log: bool,
+    /// Where clients may go back to some time only.
+    pub(crate) limit: Option<Limit>,
 }
 
 /// Only the broker's bounds, read now, decide.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct AskBroker;
+
+fn raise(cursor: &mut Cursor, topic: &TopicCursor) {
+    for (partition, next) in (0..).zip(topic.offsets()) {
+        cursor.raise(topic.tag, topic.epoch, partition, *next);
+    }
+}
 
 impl Known<'_> {
     /// Where a client with this cursor starts.
@@ -86,7 +95,43 @@ impl Known<'_> {
             cursor.set(start);
             gaps.push((told, cursor.clone()));
         }
-        Ok(self.place(cursor, gaps))
+        let limited = self.limited(&cursor);
+        gaps.extend(self.replay_gaps(&cursor, &limited));
+        Ok(self.place(limited, gaps))
+    }
+
+    /// The gaps between where somebody wants to go on and where the limit lets them.
+    pub(crate) fn replay_gaps(&self, cursor: &Cursor, limited: &Cursor) -> Vec<(Told, Cursor)> {
+        gaps_between(cursor, limited, GapReason::Replay, |tag| self.topics.name(tag))
+    }
+
+    /// Where a client with this cursor may go on: nowhere before the limit (I3).
+    pub(crate) fn limited(&self, cursor: &Cursor) -> Cursor {
+        let Some(limit) = &self.limit else { return cursor.clone() };
+        let mut start = cursor.clone();
+        for topic in limit.cursor.topics() {
+            let Some(own) = cursor.topic(topic.tag) else { continue };
+            if own.epoch == topic.epoch && own.is_elsewhere(topic) {
+                // Without an order only the log knows what is before what.
+                let place = self.find_opaque(cursor);
+                if !matches!(place, Some(Place::Shared(seq)) if seq >= limit.seq) {
+                    start.set(topic.clone());
+                }
+            } else if own.epoch == topic.epoch {
+                raise(&mut start, topic);
+            } else if self.tail_has(own)
+                && let Some(place) = limit.log.topic(topic.tag)
+            {
+                // Of an incarnation that is in the log, and not the source's: as far as the log lets it go.
+                if place.epoch == own.epoch {
+                    raise(&mut start, place);
+                } else if !self.log.begins_before(place, own) {
+                    start.set(topic.clone());
+                }
+            }
+            // Else it is younger than the limit.
+        }
+        start
     }
 
     /// Where a client with an id that says nothing starts.

@@ -94,6 +94,11 @@ pub enum AllowedReplay {
     Everything,
     /// To the first event in this node's log; what is older is a gap of reason `replay`.
     Log,
+    /// So far back in time, by the times that the broker has for its messages; what is older is a gap of reason
+    /// `replay`. Where the source knows no times
+    /// ([`Capabilities::from_time`](tidewater_core::Capabilities::from_time)): to the first event that came to this node
+    /// within that time and is in its log. To a second: the limit is asked for no more often.
+    Age(Duration),
 }
 
 /// How much of the broker's past a channel reads into its log when it starts, so that clients of a node that was

@@ -16,6 +16,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     backfill::{Backfill, prewarm},
+    limit::Limits,
     log::Log,
     render::{Pressed, Render},
     resume::Topics,
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) sink: Option<Arc<dyn Sink>>,
     pub(crate) render: Render,
     pub(crate) backfill: Backfill,
+    pub(crate) limits: Limits,
     pub(crate) counts: StreamCounts,
     state: Mutex<State>,
     /// Counted up by every change that concerns a client which has everything: one that was parked and finds it unchanged
@@ -87,6 +89,7 @@ impl Shared {
             sink,
             render,
             backfill: Backfill::default(),
+            limits: Limits::default(),
             counts: StreamCounts::default(),
             state: Mutex::new(State {
                 log: None,

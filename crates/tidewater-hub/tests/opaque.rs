@@ -256,6 +256,24 @@ async fn i3_a_channel_that_allows_no_replay_goes_on_where_its_log_begins() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn i3_ids_without_an_order_go_back_as_far_as_the_log_has_them_in_time() {
+    let (broker, node, mut page, stream) = three(AllowedReplay::Age(Duration::from_secs(60))).await;
+    let young = Page { last_id: page.last_id.clone(), ..Page::default() };
+    drop(stream);
+    broker.publish(3);
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    broker.publish(3);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let mut within = young;
+    within.follow(&node, 8).await;
+    assert_eq!((within.got, within.gaps.len()), ((3..9).collect(), 0), "all of it is younger");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    page.follow(&node, 8).await;
+    assert_eq!(page.gaps, [serde_json::json!({ "reason": "replay", "topic": "ids" })]);
+    assert_eq!(page.got[3..], [6, 7, 8]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_upstream_that_has_lost_its_place_tells_a_gap() {
     let (broker, _node, mut page, mut stream) = three(AllowedReplay::Everything).await;
     // Between the cut and the next subscription, what the node has read last is forgotten.

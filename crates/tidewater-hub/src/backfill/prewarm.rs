@@ -19,7 +19,7 @@ use super::{at, queue::Ask, readers::Turn};
 use crate::{
     frame::Batch,
     render::{Press, Pressed, apply},
-    settings::Prewarm,
+    settings::{AllowedReplay, Prewarm},
     state::Shared,
 };
 
@@ -32,11 +32,34 @@ const IDLE: Duration = Duration::from_secs(5);
 
 /// Whether this channel is to be pre-warmed: before it is, its flag says that it is not warm.
 pub(crate) fn applies(shared: &Shared) -> bool {
-    let capabilities = shared.source().capabilities();
-    shared.settings.prewarm.is_some() && capabilities.replay && capabilities.mergeable
+    let can = shared.source().capabilities();
+    // Without the broker's times nobody could say what of it is too old to be given out.
+    let known = can.from_time || !matches!(shared.settings.replay, AllowedReplay::Age(_));
+    shared.settings.prewarm.is_some() && can.replay && can.mergeable && known
 }
 
-/// Pre-warms channels of one source that have started here. Their flags say when it is over, however it ends.
+/// How far back in time a channel is pre-warmed at most: not past what it may give out.
+fn age(shared: &Shared) -> Option<Duration> {
+    let wanted = shared.settings.prewarm.and_then(|own| own.age);
+    match shared.settings.replay {
+        AllowedReplay::Age(allowed) => Some(wanted.map_or(allowed, |wanted| wanted.min(allowed))),
+        AllowedReplay::Everything | AllowedReplay::Log => wanted,
+    }
+}
+
+/// Puts channels together that can be pre-warmed by one reader: what one may have, the others may.
+pub(crate) fn groups(channels: Vec<Arc<Shared>>) -> impl Iterator<Item = Vec<Arc<Shared>>> {
+    let mut groups: Vec<Vec<Arc<Shared>>> = Vec::new();
+    for shared in channels {
+        match groups.iter_mut().find(|group| age(&group[0]) == age(&shared)) {
+            Some(group) => group.push(shared),
+            None => groups.push(vec![shared]),
+        }
+    }
+    groups.into_iter()
+}
+
+/// Pre-warms channels of one [group](groups) that have started here. Their flags say when it is over, however it ends.
 pub(crate) async fn run(channels: Vec<Arc<Shared>>, until: Cursor) {
     let mut warming: Vec<_> = channels.into_iter().map(|shared| Warming::new(shared, &until)).collect();
     let began = Instant::now();
@@ -95,9 +118,7 @@ async fn window(shared: &Shared, warming: &[Warming], until: &Cursor) -> Result<
     let bounds = shared.origin.bounds().await?;
     let events = warming.iter().map(|own| own.bounds.events).max().unwrap_or_default();
     let mut from = last(events as u64, until, &bounds);
-    // One without a bound takes what its count gives.
-    let age = warming.iter().map(|own| own.bounds.age).reduce(|one, other| Some(one?.max(other?))).flatten();
-    if let Some(age) = age.filter(|_| shared.source().capabilities().from_time) {
+    if let Some(age) = age(shared).filter(|_| shared.source().capabilities().from_time) {
         let time = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
         for topic in at(shared, time).await?.topics() {
             if from.topic(topic.tag).is_some_and(|own| own.epoch == topic.epoch) {

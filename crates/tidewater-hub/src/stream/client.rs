@@ -60,6 +60,8 @@ pub(super) enum Phase {
     Own { next: u64, walk: Walk },
     /// Catching up by the newest of each key.
     Conflated(Conflation),
+    /// Waiting for how far back it may go.
+    Limit { past: Past, said: oneshot::Receiver<Option<Arc<Cursor>>> },
     /// Waiting for a piece of the past.
     Fetch { past: Past, segment: oneshot::Receiver<Result<Weak<Segment>>> },
     /// Reading one: from this entry of this batch on.
@@ -86,6 +88,7 @@ impl Client {
                 Phase::Shared { .. } => self.shared(cx, &mut steps),
                 Phase::Own { .. } => self.own(cx, &mut steps),
                 Phase::Conflated(_) => self.conflated(&mut steps),
+                Phase::Limit { .. } => self.limited(cx),
                 Phase::Fetch { .. } => self.fetched(cx),
                 Phase::Read { .. } => self.read(&mut steps),
             };
@@ -128,7 +131,9 @@ impl Client {
             }
             Phase::Own { walk, .. } => &walk.cursor,
             Phase::Conflated(conflation) => conflation.cursor(),
-            Phase::Fetch { past, .. } | Phase::Read { past, .. } => &past.walk.cursor,
+            Phase::Limit { past, .. } | Phase::Fetch { past, .. } | Phase::Read { past, .. } => {
+                &past.walk.cursor
+            }
         };
         let mut out = BytesMut::new();
         wire::cursor(&mut out, own);

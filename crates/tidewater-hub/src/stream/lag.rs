@@ -20,18 +20,28 @@ impl Client {
     /// The client has fallen behind the log (I7): it has everything that it wants before `next`, and this cursor.
     pub(super) fn lag(&mut self, at: Cursor, next: u64) -> Step {
         self.shared.counts.lagged.fetch_add(1, Ordering::Relaxed);
-        let can_backfill = self.shared.source().capabilities().replay
-            && self.shared.settings.replay == AllowedReplay::Everything;
         match self.lag {
             LagPolicy::Disconnect => Step::End(wire::come_back(self.shared.jittered_retry())),
             LagPolicy::Conflate => self.conflate(at, next),
-            LagPolicy::Backfill if can_backfill => {
-                let head = self.shared.lock().log.as_ref().map(|log| log.head().clone()).unwrap_or_default();
-                self.phase = Phase::fetch(&self.shared, Past::new(at, head));
-                Step::Again
-            }
-            LagPolicy::Backfill | LagPolicy::Skip => self.skip(&at),
+            LagPolicy::Backfill => self.fill_up(at),
+            LagPolicy::Skip => self.skip(&at),
         }
+    }
+
+    /// Goes on from the broker, as far back as the channel allows.
+    fn fill_up(&mut self, at: Cursor) -> Step {
+        let can = self.shared.source().capabilities();
+        if !can.replay {
+            return self.skip(&at);
+        }
+        let head = self.shared.lock().log.as_ref().map(|log| log.head().clone()).unwrap_or_default();
+        let past = Past::new(at, head);
+        self.phase = match self.shared.settings.replay {
+            AllowedReplay::Everything => Phase::fetch(&self.shared, past),
+            AllowedReplay::Age(_) if can.from_time => Phase::limit(&self.shared, past),
+            AllowedReplay::Age(_) | AllowedReplay::Log => return self.skip(&past.walk.cursor),
+        };
+        Step::Again
     }
 
     /// Goes on with the newest of each key from `next` on.

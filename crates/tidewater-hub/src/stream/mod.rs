@@ -78,7 +78,7 @@ impl EventStream {
         };
         shared.count_client(true);
         shared.counts.gaps.fetch_add(plan.gaps.len() as u64, Ordering::Relaxed);
-        if let Begun::At(..) = begun {
+        if let Begun::At { .. } = begun {
             let counts = &shared.counts;
             let place = if plan.place == Place::Backfill {
                 &counts.resumes_from_broker

@@ -10,11 +10,11 @@ use std::{
 
 use bytes::BytesMut;
 use tidewater_core::{Cursor, GapReason};
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::client::{Client, OWN_BYTES, Phase, Step};
 use crate::{
-    backfill,
+    backfill, limit,
     open::known,
     resume::Place,
     settings::LagPolicy,
@@ -46,6 +46,14 @@ impl Past {
 }
 
 impl Phase {
+    pub(super) fn limit(shared: &Arc<Shared>, past: Past) -> Self {
+        let (sender, said) = oneshot::channel();
+        let shared = shared.clone();
+        // Others wait for the same answer, so it is asked for to its end; the source's answers have an end.
+        tokio::spawn(async move { drop(sender.send(limit::said(&shared).await)) });
+        Self::Limit { past, said }
+    }
+
     pub(super) fn fetch(shared: &Arc<Shared>, past: Past) -> Self {
         let segment = backfill::fetch(shared, past.walk.cursor.clone());
         Self::Fetch { past, segment }
@@ -53,13 +61,37 @@ impl Phase {
 }
 
 impl Client {
-    pub(super) fn fetched(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        {
-            let mut state = self.shared.lock();
-            if state.draining || state.generation != self.generation {
+    pub(super) fn limited(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if let Some(end) = self.watch(cx) {
+            return Poll::Ready(end);
+        }
+        let Phase::Limit { said, .. } = &mut self.phase else { return Poll::Ready(Step::Again) };
+        // Without an answer the log's own times decide.
+        let said = ready!(Pin::new(said).poll(cx)).ok().flatten();
+        let Phase::Limit { mut past, .. } = self.take_phase() else { return Poll::Ready(Step::Again) };
+        let gaps = {
+            let state = self.shared.lock();
+            let Some(log) = &state.log else {
                 return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
-            }
-            state.waiters.watch(self.slot, cx.waker());
+            };
+            let known = known(&self.shared, &state, log, None, said.as_ref());
+            let limited = known.limited(&past.walk.cursor);
+            let gaps = known.replay_gaps(&past.walk.cursor, &limited);
+            past.walk.cursor = limited;
+            gaps
+        };
+        let mut out = BytesMut::new();
+        self.tell(&mut out, &gaps);
+        Poll::Ready(match self.join(past) {
+            Step::Again if !out.is_empty() => Step::Bytes(out.freeze()),
+            // A stream that ends says nothing more: the client comes back with the id that it has.
+            other => other,
+        })
+    }
+
+    pub(super) fn fetched(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if let Some(end) = self.watch(cx) {
+            return Poll::Ready(end);
         }
         let Phase::Fetch { segment, .. } = &mut self.phase else { return Poll::Ready(Step::Again) };
         let fetched = ready!(Pin::new(segment).poll(cx));
@@ -112,7 +144,11 @@ impl Client {
 
     /// Joins the log if it reaches back far enough by now; else goes on in the past.
     pub(super) fn go_on(&mut self) -> Step {
-        let Phase::Read { mut past, .. } = self.take_phase() else { return Step::Again };
+        let Phase::Read { past, .. } = self.take_phase() else { return Step::Again };
+        self.join(past)
+    }
+
+    fn join(&mut self, mut past: Past) -> Step {
         let (place, head) = {
             let state = self.shared.lock();
             if state.draining || state.generation != self.generation {
@@ -121,7 +157,7 @@ impl Client {
             let Some(log) = &state.log else {
                 return Step::End(wire::come_back(self.shared.jittered_retry()));
             };
-            (known(&self.shared, &state, log, None).find(&past.walk.cursor), log.head().clone())
+            (known(&self.shared, &state, log, None, None).find(&past.walk.cursor), log.head().clone())
         };
         match place {
             Some(Place::Shared(next)) => self.phase = Phase::Shared { next, at: Arc::new(past.walk.cursor) },
@@ -143,5 +179,15 @@ impl Client {
             }
         }
         Step::Again
+    }
+
+    /// Waits for something else than the log. The end, if there is nothing to wait for any more.
+    fn watch(&self, cx: &mut Context<'_>) -> Option<Step> {
+        let mut state = self.shared.lock();
+        if state.draining || state.generation != self.generation {
+            return Some(Step::End(wire::come_back(self.shared.jittered_retry())));
+        }
+        state.waiters.watch(self.slot, cx.waker());
+        None
     }
 }

@@ -218,7 +218,9 @@ impl Pump<'_> {
     /// Reads what comes before the start of those who have just begun.
     fn prewarm(&mut self) {
         if let Some((channels, until)) = self.members.take_begun() {
-            self.prewarming.spawn(prewarm::run(channels, until));
+            for group in prewarm::groups(channels) {
+                self.prewarming.spawn(prewarm::run(group, until.clone()));
+            }
         }
         while self.prewarming.try_join_next().is_some() {}
     }
