@@ -3,10 +3,11 @@
 use std::{ffi::OsStr, num::NonZeroU64, time::Duration};
 
 use clap::builder::{StringValueParser, TypedValueParser};
+use tidewater::{AllowedReplay, LagPolicy};
 
 use crate::{
     failure::Failure,
-    serve::{self, Config, ServerKind},
+    serve::{self, ByName, Config, ServerKind},
 };
 
 /// Serve channels over HTTP: events to browsers, and a page to watch them.
@@ -36,6 +37,13 @@ pub(crate) struct Args {
     /// Let clients publish to this channel. Those in `memory:` may be published to anyway.
     #[arg(long = "allow-publish", value_name = "NAME")]
     publish: Vec<String>,
+    /// What happens to a client of this channel that falls behind: backfill (the default), skip, conflate (the newest of
+    /// each key) or disconnect; and, behind commas, what its `?lag=` may choose instead.
+    #[arg(long = "lag", value_name = "NAME=POLICY[,POLICY]", value_parser = lag)]
+    lag: Vec<(String, Vec<LagPolicy>)>,
+    /// How far back clients of this channel may go: all (the default), log (what is in memory), or a time (30m, 24h).
+    #[arg(long = "replay", value_name = "NAME=LIMIT", value_parser = replay)]
+    replay: Vec<(String, AllowedReplay)>,
     /// Let pages of this origin read the channels, and publish where that is allowed.
     #[arg(long = "cors-origin", value_name = "ORIGIN")]
     origins: Vec<String>,
@@ -56,6 +64,8 @@ Examples:
   tidewater serve --channel orders=kafka://localhost:9092/orders
   tidewater serve --channel a=nats://localhost:4222/a.* --channel b=jetstream://localhost:4222/STREAM
   tidewater serve --channel orders=kafka://localhost:9092/orders --allow-publish orders
+  tidewater serve --channel prices=kafka://localhost:9092/prices --lag prices=conflate,backfill --replay prices=24h
+      slow clients get the newest of each key, unless they ask for ?lag=backfill; nobody goes back more than a day
   tidewater serve --channel 'orders=kafka:///orders?config=client.properties'
   tidewater serve --channel 'notes=nats://nats.example/notes.>?user=web&password=${NATS_PASSWORD}'
       a file of the client's settings; a secret from the environment
@@ -75,7 +85,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         args.listen,
         args.server,
         args.channels,
-        &args.publish,
+        &ByName { publish: args.publish, lag: args.lag, replay: args.replay },
         &args.origins,
         usize::try_from(args.max_body.get()).unwrap_or(usize::MAX),
         args.drain_timeout,
@@ -112,9 +122,54 @@ impl TypedValueParser for ChannelParser {
     }
 }
 
+/// Splits `NAME=POLICY,POLICY`.
+fn lag(text: &str) -> Result<(String, Vec<LagPolicy>), String> {
+    let (name, policies) = of_channel(text, "orders=conflate,backfill")?;
+    let parse = |policy: &str| policy.trim().parse().map_err(|error| format!("{policy:?}: {error}"));
+    Ok((name, policies.split(',').map(parse).collect::<Result<_, _>>()?))
+}
+
+/// Splits `NAME=LIMIT`.
+fn replay(text: &str) -> Result<(String, AllowedReplay), String> {
+    let (name, limit) = of_channel(text, "orders=24h")?;
+    let limit = match limit {
+        "all" => AllowedReplay::Everything,
+        "log" => AllowedReplay::Log,
+        age => AllowedReplay::Age(
+            humantime::parse_duration(age)
+                .map_err(|_| format!("{age:?} is no limit: write all, log, or a time such as 30m or 24h"))?,
+        ),
+    };
+    Ok((name, limit))
+}
+
+fn of_channel<'a>(text: &'a str, example: &str) -> Result<(String, &'a str), String> {
+    let (name, value) =
+        text.split_once('=').ok_or_else(|| format!("it wants the name of a channel first: {example}"))?;
+    Ok((name.to_owned(), value))
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().map(Duration::from_secs);
     seconds.or_else(|| humantime::parse_duration(text).ok()).ok_or_else(|| {
         "it is not a duration: write seconds, or a number with a unit such as 500ms, 10s, 1m".into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_and_limits_are_read() {
+        use LagPolicy::{Backfill, Conflate};
+        assert_eq!(lag("a=conflate"), Ok(("a".into(), vec![Conflate])));
+        assert_eq!(lag("a=conflate,backfill"), Ok(("a".into(), vec![Conflate, Backfill])));
+        assert!(lag("a=slow").unwrap_err().contains("backfill, disconnect, skip, conflate"));
+        assert!(lag("conflate").unwrap_err().contains("orders=conflate"));
+        assert_eq!(replay("a=all"), Ok(("a".into(), AllowedReplay::Everything)));
+        assert_eq!(replay("a=log"), Ok(("a".into(), AllowedReplay::Log)));
+        assert_eq!(replay("a=1h 30m"), Ok(("a".into(), AllowedReplay::Age(Duration::from_secs(5400)))));
+        assert!(replay("a=soon").unwrap_err().contains("24h"));
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
-use tidewater::SourceUrl;
 use tidewater::http::Cors;
+use tidewater::{AllowedReplay, LagPolicy, SourceUrl};
 
 use super::ServerKind;
 use crate::failure::Failure;
@@ -26,6 +26,17 @@ pub(crate) struct ChannelConfig {
     /// With its secrets: never shown.
     pub(super) url: String,
     pub(super) publish: bool,
+    /// Its own policy, and those that clients may choose; none: the library's default.
+    pub(super) lag: Vec<LagPolicy>,
+    pub(super) replay: AllowedReplay,
+}
+
+/// What is said of channels by their names.
+#[derive(Debug, Default)]
+pub(crate) struct ByName {
+    pub(crate) publish: Vec<String>,
+    pub(crate) lag: Vec<(String, Vec<LagPolicy>)>,
+    pub(crate) replay: Vec<(String, AllowedReplay)>,
 }
 
 impl Config {
@@ -33,7 +44,7 @@ impl Config {
         listen: String,
         server: ServerKind,
         channels: Vec<(String, String)>,
-        publish: &[String],
+        by_name: &ByName,
         origins: &[String],
         max_body: usize,
         drain_timeout: Duration,
@@ -44,18 +55,12 @@ impl Config {
                 "the channel {twice:?} is given twice: each --channel needs a name of its own"
             )));
         }
-        if let Some(unknown) = publish.iter().find(|name| !names.contains(name)) {
-            let known: Vec<_> = channels.iter().map(|(name, _)| name.as_str()).collect();
-            return Err(Failure::usage(format_args!(
-                "--allow-publish {unknown}: there is no channel of that name (there are: {})",
-                known.join(", ")
-            )));
-        }
+        by_name.check(&channels)?;
         let cors =
             Cors::origins(origins).map_err(|error| Failure::usage(format_args!("--cors-origin: {error}")))?;
         let channels = channels
             .into_iter()
-            .map(|(name, url)| ChannelConfig::new(name, url, publish))
+            .map(|(name, url)| ChannelConfig::new(name, url, by_name))
             .collect::<Result<_, _>>()?;
         Ok(Self { listen, server, channels, cors, max_body, drain_timeout })
     }
@@ -77,14 +82,48 @@ impl Config {
 }
 
 impl ChannelConfig {
-    fn new(name: String, url: String, publish: &[String]) -> Result<Self, Failure> {
+    fn new(name: String, url: String, by_name: &ByName) -> Result<Self, Failure> {
         let parsed: SourceUrl =
             url.parse().map_err(|error| Failure::usage(format_args!("--channel {name}: {error}")))?;
         let is_memory = parsed.scheme() == MEMORY;
         let url = if is_memory { named_memory(&name, &url) } else { url };
-        let publish = is_memory || publish.contains(&name);
-        Ok(Self { name, url, publish })
+        let publish = is_memory || by_name.publish.contains(&name);
+        let lag = find(&by_name.lag, &name).cloned().unwrap_or_default();
+        let replay = find(&by_name.replay, &name).copied().unwrap_or_default();
+        Ok(Self { name, url, publish, lag, replay })
     }
+}
+
+impl ByName {
+    /// Each name is a channel's, and nothing is said twice.
+    fn check(&self, channels: &[(String, String)]) -> Result<(), Failure> {
+        let lag: Vec<_> = self.lag.iter().map(|(name, _)| name).collect();
+        let replay: Vec<_> = self.replay.iter().map(|(name, _)| name).collect();
+        for (option, names) in [("--lag", &lag), ("--replay", &replay)] {
+            let mut said = HashSet::new();
+            if let Some(twice) = names.iter().find(|name| !said.insert(**name)) {
+                return Err(Failure::usage(format_args!(
+                    "{option} is given twice for the channel {twice:?}"
+                )));
+            }
+        }
+        let publish = self.publish.iter().collect();
+        for (option, names) in [("--allow-publish", publish), ("--lag", lag), ("--replay", replay)] {
+            let is_known = |name: &String| channels.iter().any(|(known, _)| known == name);
+            if let Some(unknown) = names.into_iter().find(|name| !is_known(name)) {
+                let known: Vec<_> = channels.iter().map(|(name, _)| name.as_str()).collect();
+                return Err(Failure::usage(format_args!(
+                    "{option} {unknown}: there is no channel of that name (there are: {})",
+                    known.join(", ")
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn find<'a, T>(all: &'a [(String, T)], name: &str) -> Option<&'a T> {
+    all.iter().find(|(own, _)| own == name).map(|(_, said)| said)
 }
 
 const MEMORY: &str = "memory";
@@ -104,8 +143,12 @@ mod tests {
     fn config(channels: &[(&str, &str)], publish: &[&str]) -> Result<Config, Failure> {
         let owned = |text: &&str| (*text).to_owned();
         let channels = channels.iter().map(|(name, url)| (owned(name), owned(url))).collect();
-        let publish: Vec<_> = publish.iter().map(owned).collect();
-        Config::new(String::new(), ServerKind::Hyper, channels, &publish, &[], 1, Duration::ZERO)
+        let publish = publish.iter().map(owned).collect();
+        with(channels, &ByName { publish, ..ByName::default() })
+    }
+
+    fn with(channels: Vec<(String, String)>, by_name: &ByName) -> Result<Config, Failure> {
+        Config::new(String::new(), ServerKind::Hyper, channels, by_name, &[], 1, Duration::ZERO)
     }
 
     #[test]
@@ -129,6 +172,25 @@ mod tests {
         );
         let text = config.exposure(([0, 0, 0, 0], 80).into());
         assert!(text.contains("read:  a, b, c\n") && text.contains("write: a, c\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_said_of_a_channel_is_said_once_and_of_one_that_is_there() {
+        let channels = || ["a", "b"].map(|name| (name.to_owned(), "memory:".to_owned())).into();
+        let lag = |names: &[&str]| {
+            let policies = || vec![LagPolicy::Skip, LagPolicy::Conflate];
+            ByName {
+                lag: names.iter().map(|name| ((*name).to_owned(), policies())).collect(),
+                replay: vec![("b".to_owned(), AllowedReplay::Log)],
+                ..ByName::default()
+            }
+        };
+        let config = with(channels(), &lag(&["a"])).unwrap();
+        let said: Vec<_> = config.channels.iter().map(|own| (own.lag.len(), own.replay)).collect();
+        assert_eq!(said, [(2, AllowedReplay::Everything), (0, AllowedReplay::Log)]);
+        let refused = |names: &[&str]| with(channels(), &lag(names)).unwrap_err().to_string();
+        assert!(refused(&["a", "a"]).contains("--lag is given twice for the channel \"a\""));
+        assert!(refused(&["c"]).contains("--lag c: there is no channel of that name (there are: a, b)"));
     }
 
     #[test]

@@ -30,7 +30,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use config::Config;
+pub(crate) use config::{ByName, Config};
 pub(crate) use kind::ServerKind;
 use routes::Site;
 use shutdown::Shutdown;

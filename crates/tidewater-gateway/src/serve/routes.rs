@@ -126,9 +126,12 @@ impl Site {
 
 impl Served {
     fn open(hub: &Hub, config: &ChannelConfig, site: &Config) -> Result<Self, Failure> {
-        let ChannelConfig { name, url, publish } = config;
+        let ChannelConfig { name, url, publish, lag, replay } = config;
         let at = |error: Error| error.context(format!("--channel {name}"));
-        let mut builder = hub.channel(name).source(open_source(url).map_err(at)?);
+        let mut builder = hub.channel(name).source(open_source(url).map_err(at)?).replay(*replay);
+        if let Some((own, choices)) = lag.split_first() {
+            builder = builder.lag(*own).lag_choices(choices.iter().copied());
+        }
         if *publish {
             let sink = open_sink(url).map_err(|error| {
                 Failure::usage(format_args!(
