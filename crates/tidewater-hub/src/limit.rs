@@ -1,14 +1,13 @@
 //! How far back clients may go, where that is a time (I3).
 //!
-//! The source says which position a time is; where it can't, or doesn't answer, the times at which this node got its
-//! messages decide. The answer is shared: clients that come back together ask once a second, not each for itself.
+//! The source says which position a time is; where it can't, the times at which this node got its messages decide. The answer is shared: clients that come back together ask once a second, not each for itself.
 
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tidewater_core::Cursor;
+use tidewater_core::{Cursor, Error, ErrorKind, Result};
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 
 use crate::{backfill, log::Log, settings::AllowedReplay, state::Shared};
@@ -48,22 +47,30 @@ impl Limit {
     }
 }
 
-/// The limit by the source's times. `None` where there is none, or where the log's own times are all there is: because
-/// the source knows none, or doesn't answer.
+/// The limit by the source's times. `None` where there is none, or where the log's own times are all there is.
+///
+/// # Errors
+/// Where the source doesn't answer. What is within the limit by the log's own times can be had all the same.
 ///
 /// # Cancel safety
 /// Safe: the next one asks again.
-pub(crate) async fn said(shared: &Shared) -> Option<Arc<Cursor>> {
-    let AllowedReplay::Age(age) = shared.settings.replay else { return None };
+pub(crate) async fn said(shared: &Shared) -> Result<Option<Arc<Cursor>>> {
+    let AllowedReplay::Age(age) = shared.settings.replay else { return Ok(None) };
     let can = shared.source().capabilities();
     if !can.replay || !can.from_time {
-        return None;
+        return Ok(None);
     }
+    let answer = |given: &Option<Arc<Cursor>>| match given {
+        Some(given) => Ok(Some(given.clone())),
+        None => {
+            Err(Error::new(ErrorKind::Unavailable, "the source does not say how far back clients may go"))
+        }
+    };
     let mut last = shared.limits.0.lock().await;
     if let Some((since, given)) = &last.given
         && since.elapsed() < FRESH
     {
-        return given.clone();
+        return answer(given);
     }
     let asked = Instant::now();
     let time = SystemTime::now().checked_sub(age).unwrap_or(UNIX_EPOCH).max(UNIX_EPOCH);
@@ -73,11 +80,11 @@ pub(crate) async fn said(shared: &Shared) -> Option<Arc<Cursor>> {
             Some(Arc::new(last.said.clone()))
         }
         Err(error) => {
-            // What is in the log can be had without the broker, and nothing else.
-            tracing::debug!(channel = &*shared.name, "the log's times limit the replay: {error}");
+            tracing::debug!(channel = &*shared.name, "how far back clients may go is not known: {error}");
             None
         }
     };
-    last.given = Some((asked, given.clone()));
-    given
+    let result = answer(&given);
+    last.given = Some((asked, given));
+    result
 }

@@ -57,7 +57,13 @@ pub(crate) async fn begin(shared: &Shared, resume: &Resume) -> Result<Begun> {
     };
     let bounds = if decided { None } else { Some(shared.origin.bounds().await?) };
     // Who misses nothing goes nowhere back.
-    let limit = if at_head { None } else { limit::said(shared).await };
+    let said = if at_head { Ok(None) } else { limit::said(shared).await };
+    let limit = match said {
+        Ok(limit) => limit,
+        // An outage keeps nobody from what is in memory.
+        Err(_) if is_in_log(shared, &cursor) => None,
+        Err(error) => return Err(error),
+    };
     Ok(Begun::At { cursor, bounds, limit })
 }
 
@@ -72,6 +78,15 @@ async fn warmed(shared: &Shared, cursor: &Cursor) {
         // However it ends, the client goes on.
         drop(timeout(ASK, warm.wait_for(|warm| *warm)).await);
     }
+}
+
+/// Whether everything that a client with this cursor misses is in the log, and young enough.
+pub(crate) fn is_in_log(shared: &Shared, cursor: &Cursor) -> bool {
+    let state = shared.lock();
+    state.log.as_ref().is_some_and(|log| {
+        let known = known(shared, &state, log, None, None);
+        known.find(cursor).is_some() && known.limited(cursor) == *cursor
+    })
 }
 
 /// An id's topics, and those that it hasn't got at the channel's start.

@@ -228,9 +228,9 @@ async fn clients_share_a_limit_that_only_moves_on() {
     assert_eq!(source.asked.load(Ordering::SeqCst), asked);
 }
 
-/// A source that is away does not keep clients from what is in the log.
+/// A source that is away does not keep clients from what is in the log; others come back, and are told no gap.
 #[tokio::test(start_paused = true)]
-async fn without_the_broker_the_log_is_the_limit() {
+async fn without_the_broker_there_is_what_is_in_the_log() {
     let log = MemoryLog::new("limit-away");
     let source = Timed::new(&log);
     let channel = open(source.clone(), |builder| builder);
@@ -241,6 +241,24 @@ async fn without_the_broker_the_log_is_the_limit() {
     let resume = Resume { last_event_id: Some(start), ..Resume::default() };
     let page = Page::of(&channel, resume).await;
     assert_eq!((page.got, page.gaps), ((0..5).collect(), vec![]));
+
+    let small = open(source.clone(), |builder| builder.log(TINY));
+    source.away.store(false, Ordering::SeqCst);
+    let start = Page::of(&small, Resume::default()).await.last;
+    for n in 5..50 {
+        publish(&log, n..n + 1, Duration::ZERO);
+        sleep(Duration::from_millis(5)).await;
+    }
+    let resume = Resume { last_event_id: Some(start), ..Resume::default() };
+    source.away.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let chunks: Vec<_> = small.stream(resume.clone(), Select::all()).await.collect().await;
+        assert!(chunks.len() == 1 && chunks[0].starts_with(b"retry: "), "{chunks:?}");
+    }
+    source.away.store(false, Ordering::SeqCst);
+    advance(Duration::from_secs(2)).await;
+    let page = Page::of(&small, resume).await;
+    assert_eq!((page.got, page.gaps), ((5..50).collect(), vec![]));
 }
 
 /// I7: a client that falls behind is filled up within the limit as well.

@@ -61,7 +61,7 @@ pub(super) enum Phase {
     /// Catching up by the newest of each key.
     Conflated(Conflation),
     /// Waiting for how far back it may go.
-    Limit { past: Past, said: oneshot::Receiver<Option<Arc<Cursor>>> },
+    Limit { past: Past, said: oneshot::Receiver<Result<Option<Arc<Cursor>>>> },
     /// Waiting for a piece of the past.
     Fetch { past: Past, segment: oneshot::Receiver<Result<Weak<Segment>>> },
     /// Reading one: from this entry of this batch on.

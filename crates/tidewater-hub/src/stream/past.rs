@@ -66,8 +66,9 @@ impl Client {
             return Poll::Ready(end);
         }
         let Phase::Limit { said, .. } = &mut self.phase else { return Poll::Ready(Step::Again) };
-        // Without an answer the log's own times decide.
-        let said = ready!(Pin::new(said).poll(cx)).ok().flatten();
+        let Ok(Ok(said)) = ready!(Pin::new(said).poll(cx)) else {
+            return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
+        };
         let Phase::Limit { mut past, .. } = self.take_phase() else { return Poll::Ready(Step::Again) };
         let gaps = {
             let state = self.shared.lock();
