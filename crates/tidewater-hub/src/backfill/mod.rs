@@ -58,6 +58,7 @@ pub(crate) fn fetch(shared: &Arc<Shared>, cursor: Cursor) -> oneshot::Receiver<R
         let mut backoff = FIRST_BACKOFF;
         let result = loop {
             let found = tokio::select! {
+                biased;
                 found = look(&shared, &cursor) => found,
                 () = sender.closed() => return,
             };
@@ -69,6 +70,7 @@ pub(crate) fn fetch(shared: &Arc<Shared>, cursor: Cursor) -> oneshot::Receiver<R
                 Err(error) if error.retry() == Retry::Later => {
                     tracing::debug!(channel = &*shared.name, "backfill waits for the broker: {error}");
                     tokio::select! {
+                        biased;
                         () = sleep(backoff) => backoff = (backoff * 2).min(LAST_BACKOFF),
                         () = sender.closed() => return,
                     }

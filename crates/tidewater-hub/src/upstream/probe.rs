@@ -78,6 +78,7 @@ impl<'a> Probe<'a> {
     pub(super) async fn step(&mut self) -> Found {
         let Some(asking) = &mut self.asking else {
             tokio::select! {
+                biased;
                 () = sleep_until(self.ask_at) => self.asking = Some(ask(self.origin).boxed()),
                 // The pulse is held here, so its sender is there.
                 _ = self.alarm.changed() => {

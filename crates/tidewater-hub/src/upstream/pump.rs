@@ -107,12 +107,14 @@ impl Pump<'_> {
         let mut evict_at = Instant::now();
         let ended = || Error::new(ErrorKind::Unavailable, "the source ended its stream");
         loop {
+            // What is rare comes first: messages may always be there.
             let found = tokio::select! {
-                chunk = chunks.next() => {
-                    self.hand_on(chunk.ok_or_else(ended)?).await?;
-                    probe.alive()
+                biased;
+                Ok(()) = self.joined.changed() => {
+                    self.sync();
+                    evict_at = Instant::now();
+                    Found::Nothing
                 }
-                found = probe.step() => found,
                 () = sleep_until(self.members.due().unwrap_or(evict_at)), if self.members.due().is_some() => {
                     self.members.flush(Instant::now());
                     Found::Nothing
@@ -121,10 +123,10 @@ impl Pump<'_> {
                     evict_at = Instant::now() + self.members.evict();
                     Found::Nothing
                 }
-                Ok(()) = self.joined.changed() => {
-                    self.sync();
-                    evict_at = Instant::now();
-                    Found::Nothing
+                found = probe.step() => found,
+                chunk = chunks.next() => {
+                    self.hand_on(chunk.ok_or_else(ended)?).await?;
+                    probe.alive()
                 }
             };
             match found {
@@ -187,6 +189,7 @@ impl Pump<'_> {
         let mut what = std::pin::pin!(what);
         loop {
             tokio::select! {
+                biased;
                 done = &mut what => return done,
                 Ok(()) = self.joined.changed() => self.sync(),
             }
@@ -198,6 +201,7 @@ impl Pump<'_> {
         let mut wait = std::pin::pin!(sleep(wait));
         loop {
             tokio::select! {
+                biased;
                 () = &mut wait => return,
                 Ok(()) = self.joined.changed() => {
                     self.sync();
