@@ -60,6 +60,11 @@ impl Conflation {
         (self.next == log.next() && self.behind.is_empty()).then(|| (self.next, self.walk.clone()))
     }
 
+    /// Whether the log can't tell where the client belongs.
+    pub(crate) fn is_stranded(&self, log: &Log) -> bool {
+        self.next >= log.tail() && log.strands(self.next, &self.walk.cursor)
+    }
+
     /// Walks on and writes what is newest and wanted, until `out` holds `limit` bytes, `steps` entries were looked at,
     /// or the client has caught up. Gives the number of gaps it has told.
     pub(crate) fn write(
@@ -126,7 +131,7 @@ impl Conflation {
             return;
         }
         self.left_out(at, page);
-        self.walk.pass(&kind);
+        kind.apply(&mut self.walk.cursor);
         page.out.extend_from_slice(head);
         wire::id(page.out, &self.walk.cursor);
     }
@@ -165,7 +170,7 @@ impl Conflation {
             Kind::Message(at, _) | Kind::Skip(at) => {
                 // Nobody misses it. Behind something that is missed, it is told with that.
                 if !self.behind.contains(&(at.tag, at.partition)) {
-                    self.walk.pass(&frame.kind);
+                    frame.kind.apply(&mut self.walk.cursor);
                 }
                 return;
             }
@@ -176,12 +181,12 @@ impl Conflation {
                     self.tell_until(gap.tag, gap.partition, missing.start, page);
                 }
             }
-            Kind::Epoch(new) => {
+            Kind::Epoch(anew) => {
                 let node = batch.cursor_at(index);
-                self.tell_all(&node, Some(new.tag), page);
+                self.tell_all(&node, Some(anew.new.tag), page);
             }
         }
-        self.walk.pass(&frame.kind);
+        frame.kind.apply(&mut self.walk.cursor);
         if let Step::Rest(rest) = &step {
             page.tell(&Told::gap(rest), &self.walk.cursor);
         } else {

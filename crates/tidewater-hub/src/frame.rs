@@ -27,7 +27,14 @@ pub(crate) enum Kind {
     /// Something is missing.
     Gap(Arc<Gap>, EpochTag),
     /// A topic was made anew.
-    Epoch(Arc<NewEpoch>),
+    Epoch(Arc<Anew>),
+}
+
+/// A topic's new incarnation, and the one that it follows on this node.
+#[derive(Clone, Debug)]
+pub(crate) struct Anew {
+    pub(crate) new: NewEpoch,
+    pub(crate) after: EpochTag,
 }
 
 /// Where a message stands.
@@ -60,7 +67,7 @@ impl Kind {
             }
             Self::Skip(_) => 0,
             Self::Gap(..) => size_of::<Gap>(),
-            Self::Epoch(new) => size_of::<NewEpoch>() + size_of_val(&*new.start),
+            Self::Epoch(anew) => size_of::<Anew>() + size_of_val(&*anew.new.start),
         }
     }
 
@@ -75,7 +82,7 @@ impl Kind {
                     cursor.raise(gap.tag, *epoch, gap.partition, missing.end);
                 }
             }
-            Self::Epoch(new) => cursor.set(new_epoch(new)),
+            Self::Epoch(anew) => cursor.set(new_epoch(&anew.new)),
         }
     }
 }

@@ -101,7 +101,8 @@ impl Latest {
                     self.kept.insert(seq, kept);
                 }
                 // What is of an incarnation that is over is told by the gap that tells so.
-                Kind::Epoch(new) => {
+                Kind::Epoch(anew) => {
+                    let new = &anew.new;
                     self.epochs.insert(new.tag, (seq, new.epoch.tag()));
                     let over: Vec<u64> = self
                         .kept

@@ -6,7 +6,7 @@ use tidewater_core::{Cursor, EpochTag, Position, TopicCursor, TopicTag};
 use tokio::time::Instant;
 
 use crate::{
-    frame::{Batch, Kind},
+    frame::{Batch, Kind, new_epoch},
     latest::Latest,
 };
 
@@ -47,9 +47,18 @@ pub(crate) struct Log {
     /// Batches at the end that may still be put together.
     small: usize,
     /// Where topics were made anew, as far as the log goes back.
-    epochs: VecDeque<(u64, TopicTag, EpochTag)>,
+    epochs: VecDeque<Begin>,
     /// Only where clients can be told the newest of each key.
     latest: Option<Box<Latest>>,
+}
+
+/// A place where a topic was made anew.
+#[derive(Debug)]
+struct Begin {
+    seq: u64,
+    start: TopicCursor,
+    /// The incarnation that was there before.
+    after: EpochTag,
 }
 
 impl Log {
@@ -121,8 +130,8 @@ impl Log {
         self.bytes += batch.size();
         self.events += batch.frames.len();
         for (frame, seq) in batch.frames.iter().zip(batch.first..) {
-            if let Kind::Epoch(new) = &frame.kind {
-                self.epochs.push_back((seq, new.tag, new.epoch.tag()));
+            if let Kind::Epoch(anew) = &frame.kind {
+                self.epochs.push_back(Begin { seq, start: new_epoch(&anew.new), after: anew.after });
             }
         }
         if let Some(latest) = &mut self.latest {
@@ -178,7 +187,7 @@ impl Log {
             latest.expire(now);
         }
         let tail = self.tail();
-        while self.epochs.front().is_some_and(|(seq, ..)| *seq < tail) {
+        while self.epochs.front().is_some_and(|begin| begin.seq < tail) {
             self.epochs.pop_front();
         }
     }
@@ -205,15 +214,46 @@ impl Log {
 
     /// Whether `epoch` of a topic begins inside the log.
     pub(crate) fn begins(&self, tag: TopicTag, epoch: EpochTag) -> bool {
-        self.epochs.iter().any(|(_, topic, begun)| (*topic, *begun) == (tag, epoch))
+        self.begin_of(tag, epoch).is_some()
+    }
+
+    /// Where `epoch` of a topic begins inside the log.
+    pub(crate) fn begin_of(&self, tag: TopicTag, epoch: EpochTag) -> Option<&TopicCursor> {
+        self.epochs.iter().map(|begin| &begin.start).find(|start| (start.tag, start.epoch) == (tag, epoch))
+    }
+
+    /// Whether a client that reads on from `next` can't be told where it belongs: a topic is made anew there, and that
+    /// neither follows the client's incarnation nor does the client's begin in the log. Only the broker knows which of
+    /// the two is over.
+    pub(crate) fn strands(&self, next: u64, cursor: &Cursor) -> bool {
+        let ahead = || self.epochs.iter().filter(|begin| begin.seq >= next);
+        ahead().any(|begin| {
+            cursor.topic(begin.start.tag).is_some_and(|own| {
+                let follows = |one: &Begin| one.start.tag == own.tag && one.after == own.epoch;
+                !self.begins(own.tag, own.epoch) && !ahead().any(follows)
+            })
+        })
     }
 
     /// Whether one incarnation of a topic begins before another, both inside the log.
     pub(crate) fn begins_before(&self, one: &TopicCursor, other: &TopicCursor) -> bool {
         let at = |topic: &TopicCursor| {
-            self.epochs.iter().position(|(_, tag, begun)| (*tag, *begun) == (topic.tag, topic.epoch))
+            self.epochs
+                .iter()
+                .position(|begin| (begin.start.tag, begin.start.epoch) == (topic.tag, topic.epoch))
         };
         at(one) < at(other)
+    }
+
+    /// Where a client that has fallen behind goes on: where the log begins, but for topics of which the client is in an
+    /// incarnation that begins later. `None` if it is in one that the log hasn't got: only the broker knows whether
+    /// that is over, or is yet to come here.
+    pub(crate) fn skip_to(&self, from: &Cursor) -> Option<Cursor> {
+        let start = self.tail_cursor().topics().iter().map(|tail| match from.topic(tail.tag) {
+            Some(own) if own.epoch != tail.epoch => self.begins(own.tag, own.epoch).then(|| own.clone()),
+            _ => Some(tail.clone()),
+        });
+        start.collect()
     }
 
     /// The number of the entry that comes after this id without an order: the id of an entry, or one that was reached

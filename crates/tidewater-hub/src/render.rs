@@ -19,7 +19,7 @@ use tidewater_core::{
 use tokio::time::Instant;
 
 use crate::{
-    frame::{At, Batch, Facets, Frame, Kind, new_epoch},
+    frame::{Anew, At, Batch, Facets, Frame, Kind, new_epoch},
     settings::MapFailure,
     wire::{self, Told, epoch_of},
 };
@@ -218,7 +218,8 @@ impl Press {
             Delivery::Gap(gap) => render.gap(gap.clone(), out, cursor),
             Delivery::Epoch(new) => {
                 wire::gap_head(out, &Told::epoch(new));
-                render.close(Kind::Epoch(Arc::new(new.clone())), out, cursor)
+                let after = epoch_of(cursor, new.tag);
+                render.close(Kind::Epoch(Arc::new(Anew { new: new.clone(), after })), out, cursor)
             }
             Delivery::Progress(to) => return self.progress(to),
         };

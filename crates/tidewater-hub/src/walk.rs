@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use tidewater_core::{Cursor, Gap};
 
 use crate::{
-    frame::{At, Batch, Kind, new_epoch},
+    frame::{At, Batch, Kind},
     select::Select,
     wire::{self, Told},
 };
@@ -51,18 +51,12 @@ impl Walk {
                     }
                 }
             }
-            Kind::Epoch(new) => match self.cursor.topic(new.tag) {
-                Some(topic) if topic.epoch == new.epoch.tag() => Step::Known,
-                _ => Step::New,
+            Kind::Epoch(anew) => match self.cursor.topic(anew.new.tag) {
+                Some(topic) if topic.epoch == anew.after => Step::New,
+                // The client is in one that the node was not in: it is ahead, and nothing takes it back.
+                Some(_) => Step::Known,
+                None => Step::New,
             },
-        }
-    }
-
-    /// Moves past an entry that is not [`Step::Known`].
-    pub(crate) fn pass(&mut self, kind: &Kind) {
-        match kind {
-            Kind::Epoch(new) => self.cursor.set(new_epoch(new)),
-            other => other.apply(&mut self.cursor),
         }
     }
 
@@ -109,14 +103,14 @@ impl Walk {
             match self.look(&frame.kind) {
                 Step::Known => {}
                 Step::New => {
-                    self.pass(&frame.kind);
+                    frame.kind.apply(&mut self.cursor);
                     if select.wants(frame) {
                         out.extend_from_slice(&batch.bytes[batch.offset(index)..frame.id_at]);
                         wire::id(out, &self.cursor);
                     }
                 }
                 Step::Rest(rest) => {
-                    self.pass(&frame.kind);
+                    frame.kind.apply(&mut self.cursor);
                     wire::gap(out, &Told::gap(&rest), &self.cursor);
                 }
             }

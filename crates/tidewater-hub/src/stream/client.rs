@@ -188,6 +188,9 @@ impl Client {
             return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
         }
         let Some(log) = &state.log else { return Poll::Pending };
+        if log.strands(*next, &walk.cursor) {
+            return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
+        }
         let batch = log.find(*next).cloned();
         let node = match &batch {
             Some(batch) if batch.first == *next => Some(batch.start.clone()),

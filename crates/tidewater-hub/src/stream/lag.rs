@@ -64,6 +64,9 @@ impl Client {
             else {
                 return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
             };
+            if conflation.is_stranded(log) {
+                return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
+            }
             let gaps = conflation.write(log, &state.topics, &self.select, &mut out, OWN_BYTES, steps);
             (gaps, conflation.caught_up(log))
         };
@@ -81,7 +84,10 @@ impl Client {
             let Some(log) = &state.log else {
                 return Step::End(wire::come_back(self.shared.jittered_retry()));
             };
-            (log.tail(), Walk { cursor: (**log.tail_cursor()).clone() }, state.topics.clone())
+            let Some(start) = log.skip_to(from) else {
+                return Step::End(wire::come_back(self.shared.jittered_retry()));
+            };
+            (log.tail(), Walk { cursor: start }, state.topics.clone())
         };
         let gaps = gaps_between(from, &start.cursor, GapReason::Lag, |tag| topics.name(tag));
         // A client that another node had taken further in some partition stays there.
