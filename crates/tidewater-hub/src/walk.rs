@@ -1,12 +1,12 @@
 //! A client's own path: what it gets of entries that it may have seen already, and under which id (I4). Pure.
 
 use bytes::BytesMut;
-use tidewater_core::{Cursor, Gap};
+use tidewater_core::{Cursor, Gap, GapReason};
 
 use crate::{
-    frame::{At, Batch, Kind},
+    frame::{Anew, At, Batch, Kind, new_epoch},
     select::Select,
-    wire::{self, Told},
+    wire::{self, Told, gaps_between},
 };
 
 /// A client's cursor, moved along entries that another order may have put elsewhere.
@@ -25,6 +25,8 @@ pub(crate) enum Step {
     New,
     /// A gap of which the client has the first part: only the rest is told.
     Rest(Gap),
+    /// The client's own incarnation begins, and past where the client is in it.
+    Late,
 }
 
 impl Walk {
@@ -54,6 +56,8 @@ impl Walk {
             Kind::Epoch(anew) => match self.cursor.topic(anew.new.tag) {
                 Some(topic) if topic.epoch == anew.after => Step::New,
                 // The client is in one that the node was not in: it is ahead, and nothing takes it back.
+                Some(_) if self.cursor.dominates(&begin(anew)) => Step::Known,
+                Some(topic) if topic.epoch == anew.new.epoch.tag() => Step::Late,
                 Some(_) => Step::Known,
                 None => Step::New,
             },
@@ -113,6 +117,17 @@ impl Walk {
                     frame.kind.apply(&mut self.cursor);
                     wire::gap(out, &Told::gap(&rest), &self.cursor);
                 }
+                Step::Late => {
+                    if let Kind::Epoch(anew) = &frame.kind {
+                        let name = |_| anew.new.topic.clone();
+                        for (told, cursor) in
+                            gaps_between(&self.cursor, &begin(anew), GapReason::Retention, name)
+                        {
+                            wire::gap(out, &told, &cursor);
+                            self.cursor = cursor;
+                        }
+                    }
+                }
             }
             index += 1;
         }
@@ -129,4 +144,9 @@ impl Walk {
             _ => Step::New,
         }
     }
+}
+
+/// Where an incarnation begins.
+fn begin(anew: &Anew) -> Cursor {
+    [new_epoch(&anew.new)].into_iter().collect()
 }
