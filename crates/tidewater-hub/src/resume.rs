@@ -205,6 +205,9 @@ impl Known<'_> {
         if let Some(tail) = tail.filter(|tail| !self.replay && tail.epoch == epoch.tag()) {
             return tail.clone();
         }
+        if let Some(begin) = self.log.begin_of(tag, epoch.tag()).filter(|_| !self.replay) {
+            return begin.clone();
+        }
         let next = bounds.topic(tag).map(|topic| topic.partitions.iter().map(|range| range.start).collect());
         TopicCursor { tag, epoch: epoch.tag(), next: Next::Offsets(next.unwrap_or_default()) }
     }
