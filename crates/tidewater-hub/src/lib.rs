@@ -39,10 +39,13 @@
 //! | `limit` | how far back clients may go in time |
 //! | `backfill` | readers of the past, shared by clients |
 //! | `open`, `stream` | one client: how it begins, and how it goes on |
+//! | `model`, `broken` | tests only: a model that holds all of it to I1 to I6, and faults that it has to notice |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod backfill;
+#[cfg(test)]
+mod broken;
 mod builder;
 mod channel;
 mod conflate;
@@ -52,6 +55,8 @@ mod index;
 mod latest;
 mod limit;
 mod log;
+#[cfg(test)]
+mod model;
 mod open;
 mod pattern;
 mod render;

@@ -13,7 +13,7 @@ use crate::{
 /// Batches below this many bytes are put together once there are [`COALESCE_RUN`] of them in a row, so that a
 /// client that is far behind takes few large slices. Each byte is copied at most once for it.
 const COALESCE_BYTES: usize = 4 << 10;
-const COALESCE_RUN: usize = 32;
+const COALESCE_RUN: usize = if cfg!(test) { 4 } else { 32 };
 /// The number of the first entry. Those below are for what is put in front.
 const FIRST: u64 = 1 << 32;
 

@@ -84,6 +84,8 @@ impl Render {
     fn close(&self, kind: Kind, out: &mut BytesMut, cursor: &mut Cursor) -> Frame {
         let id_at = out.len();
         kind.apply(cursor);
+        #[cfg(test)]
+        let cursor = &*crate::broken::id_of(&kind, cursor);
         wire::id(out, cursor);
         Frame { kind, id_at, end: out.len() }
     }
@@ -213,6 +215,12 @@ impl Press {
     /// Adds a delivery. A batch ends at about `limit` bytes.
     pub(crate) fn add(&mut self, delivery: &Delivery, render: &Render, limit: usize) {
         let (out, cursor) = (&mut self.open.bytes, &mut self.cursor);
+        #[cfg(test)]
+        self.open
+            .frames
+            .extend(crate::broken::gap_for_holes(cursor, delivery).map(|gap| render.gap(gap, out, cursor)));
+        #[cfg(test)]
+        let start = out.len();
         let frame = match delivery {
             Delivery::Message(message) => render.message(message, out, cursor),
             Delivery::Gap(gap) => render.gap(gap.clone(), out, cursor),
@@ -223,6 +231,8 @@ impl Press {
             }
             Delivery::Progress(to) => return self.progress(to),
         };
+        #[cfg(test)]
+        let frame = crate::broken::frame(frame, start, out);
         self.open.frames.push(frame);
         if self.open.bytes.len() >= limit {
             self.cut();

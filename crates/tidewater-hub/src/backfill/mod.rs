@@ -40,7 +40,7 @@ pub(crate) use readers::{READERS, Readers};
 pub(crate) use segment::Segment;
 
 /// Segments that are kept.
-const KEPT: usize = 16;
+const KEPT: usize = if cfg!(test) { 2 } else { 16 };
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
 

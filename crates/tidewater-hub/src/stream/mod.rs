@@ -88,6 +88,8 @@ impl EventStream {
             place.fetch_add(1, Ordering::Relaxed);
         }
         let first = first_block(shared.settings.retry, &plan);
+        #[cfg(test)]
+        let first = crate::broken::first_block(first, shared.settings.retry, &plan, &head);
         let cursor = plan.cursor;
         let phase = match plan.place {
             Place::Shared(at) if at == next => Phase::Shared { next: at, at: head },
@@ -101,6 +103,14 @@ impl EventStream {
             queued: Some(first),
             client: Some(Client { shared, select, lag, slot, generation, phase, heartbeat, parked: None }),
         }
+    }
+}
+
+#[cfg(test)]
+impl EventStream {
+    /// Whether it is on the shared bytes.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.client.as_ref().is_some_and(|client| matches!(client.phase, client::Phase::Shared { .. }))
     }
 }
 

@@ -1,0 +1,240 @@
+//! A client: it reads block by block, keeps the last id as browsers do, and has every block judged.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    time::Duration,
+};
+
+use futures_util::StreamExt as _;
+use tidewater_core::{
+    Cursor,
+    sse::{Decoder, Event},
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    oracle::{Complaint, Oracle, Told},
+    script::Wants,
+};
+use crate::EventStream;
+
+/// How many of its last blocks a complaint shows.
+const SHOWN: usize = 12;
+/// More than a client can get in a case: heartbeats of all the time that it waits, and each message for each stream.
+const MOST_BLOCKS: usize = 100_000;
+
+pub(crate) struct Client {
+    pub(crate) wants: Wants,
+    pub(crate) stream: Option<EventStream>,
+    /// The node of its last stream.
+    pub(crate) node: usize,
+    /// What it comes back with.
+    pub(crate) last_id: Option<String>,
+    /// The last id, read. `None`: it has none that the hub gave out.
+    pub(crate) at: Option<Cursor>,
+    /// Ids that it had.
+    pub(crate) former: Vec<String>,
+    /// It comes with an id that no hub gave out, and has to be told these reasons, if any.
+    pub(crate) forged: Option<Forged>,
+    /// Where what its node had of each topic began when it came.
+    pub(crate) opened: Cursor,
+    /// Whether this stream has had its first cursor.
+    pub(crate) begun: bool,
+    decoder: Decoder,
+    /// Blocks that have arrived and were not read.
+    arrived: VecDeque<Event>,
+    seen: VecDeque<Seen>,
+    blocks: usize,
+    pub(crate) heard: Heard,
+}
+
+/// What a client's story is made of.
+enum Seen {
+    Opens(usize, Option<Cursor>),
+    Block(Event),
+    Ends,
+}
+
+/// What a client has got, in short.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// Of every block's bytes.
+    hash: u64,
+    pub(crate) messages: u64,
+    /// How many gaps for each reason.
+    pub(crate) gaps: BTreeMap<String, u64>,
+}
+
+/// An id that no hub gave out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Forged {
+    /// The gap that has to be told, if any.
+    pub(crate) told: Option<&'static str>,
+    /// Whether it has been.
+    met: bool,
+}
+
+impl Forged {
+    pub(crate) fn new(told: Option<&'static str>) -> Self {
+        Self { told, met: false }
+    }
+}
+
+impl Client {
+    pub(crate) fn new(wants: Wants) -> Self {
+        Self {
+            wants,
+            stream: None,
+            node: 0,
+            last_id: None,
+            at: None,
+            former: Vec::new(),
+            forged: None,
+            opened: Cursor::default(),
+            begun: false,
+            decoder: Decoder::new(),
+            arrived: VecDeque::new(),
+            seen: VecDeque::new(),
+            blocks: 0,
+            heard: Heard::default(),
+        }
+    }
+
+    /// The connection is gone, with what has not been read.
+    pub(crate) fn disconnect(&mut self) {
+        self.stream = None;
+        self.arrived.clear();
+        self.decoder = Decoder::new();
+        self.begun = false;
+    }
+
+    pub(crate) fn connect(&mut self, stream: EventStream, node: usize) {
+        self.note(Seen::Opens(node, self.at.clone()));
+        self.node = node;
+        self.stream = Some(stream);
+    }
+
+    /// The next block. `None`: none came in time, or the stream is at its end.
+    pub(crate) async fn next(&mut self, until: Instant) -> Result<Option<Event>, Complaint> {
+        loop {
+            if let Some(event) = self.arrived.pop_front() {
+                return Ok(Some(event));
+            }
+            let Some(stream) = &mut self.stream else { return Ok(None) };
+            match timeout_at(until, stream.next()).await {
+                Err(_) => return Ok(None),
+                Ok(None) => {
+                    self.note(Seen::Ends);
+                    self.disconnect();
+                }
+                Ok(Some(chunk)) => {
+                    self.decoder.feed(&chunk);
+                    while let Some(event) = self.decoder.next_event().map_err(|error| error.to_string())? {
+                        self.arrived.push_back(event);
+                    }
+                    if self.decoder.buffered() != 0 {
+                        return Err("an item that doesn't end at an event boundary".into());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a block in.
+    pub(crate) fn take(&mut self, event: &Event, oracle: &Oracle<'_>) -> Result<(), Complaint> {
+        self.note(Seen::Block(event.clone()));
+        self.blocks += 1;
+        if self.blocks > MOST_BLOCKS {
+            return Err("it gets blocks without an end".into());
+        }
+        self.heard.hash = self.heard.hash.wrapping_mul(31).wrapping_add(hash(event));
+        let id = event.last_event_id.parse::<Cursor>();
+        let id = id.map_err(|error| format!("I2: an id that can't be read: {error}"))?;
+        match &*event.event_type {
+            "tidewater.cursor" => self.cursor(&id, oracle)?,
+            "tidewater.gap" => {
+                let told = Told::parse(event)?;
+                *self.heard.gaps.entry(told.reason.clone()).or_default() += 1;
+                self.gap(&told, &id, oracle)?;
+            }
+            "message" => {
+                self.heard.messages += 1;
+                let at =
+                    self.at.as_ref().filter(|_| self.begun).ok_or("I6: a message before the first cursor")?;
+                oracle.message(event, at, &id)?;
+            }
+            other => return Err(format!("an event of the name {other}")),
+        }
+        self.last_id = Some(event.last_event_id.to_string());
+        if self.forged.is_none() {
+            self.former.extend(self.last_id.clone());
+            self.at = Some(id);
+        }
+        Ok(())
+    }
+
+    /// Whether it has everything up to here.
+    pub(crate) fn has(&self, end: &Cursor) -> bool {
+        self.begun && self.at.as_ref().is_some_and(|at| at.dominates(end))
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.arrived.is_empty() && self.stream.as_ref().is_some_and(EventStream::is_shared)
+    }
+
+    /// The last blocks that it saw, for a complaint.
+    pub(crate) fn story(&self) -> String {
+        let line = |seen: &Seen| match seen {
+            Seen::Opens(node, at) => format!("    -- opens at node {node} with {at:?}\n"),
+            Seen::Ends => "    -- the stream ends\n".to_owned(),
+            Seen::Block(event) => {
+                let (name, data) = (&*event.event_type, &*event.data);
+                format!("    {name} {data:?} {:?}\n", event.last_event_id.parse::<Cursor>())
+            }
+        };
+        self.seen.iter().map(line).collect()
+    }
+
+    fn cursor(&mut self, id: &Cursor, oracle: &Oracle<'_>) -> Result<(), Complaint> {
+        let forged = self.forged.take();
+        if let Some(Forged { told: Some(reason), met: false }) = forged {
+            return Err(format!("I3: a forged id without a gap of reason {reason}"));
+        }
+        match &self.at {
+            Some(at) => oracle.cursor(at, id)?,
+            None => oracle.begins(id, forged.is_none() && oracle.setup.earliest && oracle.setup.replay)?,
+        }
+        self.begun = true;
+        Ok(())
+    }
+
+    fn gap(&mut self, told: &Told, id: &Cursor, oracle: &Oracle<'_>) -> Result<(), Complaint> {
+        if let Some(forged) = &mut self.forged {
+            forged.met |= forged.told == Some(&told.reason);
+            return Ok(());
+        }
+        match &self.at {
+            Some(at) => oracle.gap(told, at, id),
+            // Who asks for more than it may have is told so.
+            None if told.reason == "replay" && oracle.setup.earliest && !oracle.setup.behind_log => Ok(()),
+            None => Err(format!("a gap for a client that had nothing: {}", told.reason)),
+        }
+    }
+
+    fn note(&mut self, what: Seen) {
+        if self.seen.len() == SHOWN {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(what);
+    }
+}
+
+fn hash(event: &Event) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    event.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// How long a client waits for what must come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(400);

@@ -1,0 +1,318 @@
+//! What must hold for one client (I1 to I6), block by block.
+//!
+//! A client's last id is its claim to have everything before it. So each block is judged by the way from the id before
+//! it to its own: whatever lies between and was a message that the client wants must be the message that the block
+//! brings, or be named by the gap that the block tells. Nothing may go down, nothing may be past the broker's end,
+//! incarnations change by a gap only and never back. If every block keeps to that from the first to the last, over all
+//! connections, and the last id is the broker's end, then what was received and what was told missing cover everything
+//! once, in order.
+
+use std::ops::Range;
+
+use tidewater_core::{Cursor, EpochTag, TopicCursor, TopicTag, sse::Event};
+
+use super::{
+    broker::{KIND, Kind, Partition, Record, Truth},
+    script::{Lag, Setup, Wants},
+};
+
+/// What is wrong.
+pub(crate) type Complaint = String;
+
+/// What a block is judged by.
+pub(crate) struct Oracle<'a> {
+    pub(crate) setup: &'a Setup,
+    pub(crate) truth: &'a Truth,
+    /// Where the log of the client's node begins.
+    pub(crate) tail: &'a Cursor,
+    /// Where what it had of each topic began when the client came.
+    pub(crate) opened: &'a Cursor,
+    pub(crate) wants: Wants,
+}
+
+/// A gap as a client is told it.
+pub(crate) struct Told {
+    pub(crate) reason: String,
+    pub(crate) topic: Option<TopicTag>,
+    partition: Option<u32>,
+    missing: Option<Range<u64>>,
+}
+
+impl Told {
+    pub(crate) fn parse(event: &Event) -> Result<Self, Complaint> {
+        let unreadable = |_| format!("a gap that can't be read: {}", &*event.data);
+        let json: serde_json::Value = serde_json::from_str(&event.data).map_err(unreadable)?;
+        let number = |name: &str| json[name].as_u64();
+        Ok(Self {
+            reason: json["reason"].as_str().unwrap_or_default().to_owned(),
+            topic: json["topic"].as_str().map(|name| TopicTag::of(KIND, name)),
+            partition: number("partition").map(|partition| partition as u32),
+            missing: number("from").zip(number("to")).map(|(from, to)| from..to),
+        })
+    }
+}
+
+impl Oracle<'_> {
+    /// A message: the next one of its partition that the client wants, and nothing else is passed over.
+    pub(crate) fn message(&self, event: &Event, before: &Cursor, after: &Cursor) -> Result<(), Complaint> {
+        let numbers: Vec<u64> = event
+            .data
+            .split('\n')
+            .next()
+            .unwrap_or_default()
+            .split('/')
+            .filter_map(|n| n.parse().ok())
+            .collect();
+        let &[topic, epoch, partition, offset, _] = &numbers[..] else {
+            return Err(format!("not a payload of the broker's: {}", &*event.data));
+        };
+        let (tag, partition) = (TopicTag::of(KIND, &format!("t{topic}")), partition as u32);
+        let own = before.topic(tag).ok_or("I2: a message of a topic that the id before hasn't got")?;
+        let (_, known, incarnation) =
+            self.truth.find(tag, own.epoch).ok_or("an incarnation that nobody knows")?;
+        let incarnation = &known.incarnations[incarnation];
+        if incarnation.epoch.0 != u128::from(epoch) {
+            return Err(format!("I1: a message of the incarnation {epoch}, the client is in {}", own.epoch));
+        }
+        let record = record(&incarnation.partitions, partition, offset).ok_or("no such message")?;
+        if record.payload != *event.data {
+            return Err("the payload is not the broker's".into());
+        }
+        if record.kind == Kind::Hole || !self.is_wanted(topic as usize, record) || self.fails(record) {
+            return Err("a message that this client was not to get".into());
+        }
+        if offset < own.offset(partition) {
+            return Err(format!(
+                "I1: partition {partition} of t{topic}: {offset} came twice, or out of order"
+            ));
+        }
+        if after.next_offset(tag, partition) != Some(offset + 1) {
+            return Err(format!("I2: the id is not the cursor after {offset} of partition {partition}"));
+        }
+        self.passed(tag, own.epoch, partition, own.offset(partition)..offset)?;
+        self.moved(before, after, Some((tag, partition)))
+    }
+
+    /// A block that only moves the id.
+    pub(crate) fn cursor(&self, before: &Cursor, after: &Cursor) -> Result<(), Complaint> {
+        self.moved(before, after, None)
+    }
+
+    /// A gap that is told to a client with an id that the hub gave out.
+    pub(crate) fn gap(&self, told: &Told, before: &Cursor, after: &Cursor) -> Result<(), Complaint> {
+        match (&told.reason[..], told.topic, told.partition, &told.missing) {
+            ("lost", ..) if !self.setup.replay => self.moved(before, after, None),
+            ("epoch", Some(tag), None, None) => self.anew(tag, before, after),
+            (reason, Some(tag), Some(partition), Some(missing)) => {
+                let own = before.topic(tag).ok_or("a gap in a topic that the id before hasn't got")?;
+                self.range(reason, own, partition, missing)?;
+                if after.topic(tag).map(|after| (after.epoch, after.offset(partition)))
+                    != Some((own.epoch, missing.end))
+                {
+                    return Err("I2: the id is not the cursor after the gap".into());
+                }
+                self.moved(before, after, Some((tag, partition)))
+            }
+            (reason, ..) => Err(format!("a gap without a cause: {reason}")),
+        }
+    }
+
+    /// A place where a client begins: one that is, and at the first message if that was asked for.
+    pub(crate) fn begins(&self, at: &Cursor, first: bool) -> Result<(), Complaint> {
+        for topic in at.topics() {
+            let (_, known, incarnation) = self
+                .truth
+                .find(topic.tag, topic.epoch)
+                .ok_or("I3: it begins in an incarnation that never was")?;
+            // Of what is over, one can believe what a client says: it is told that it is over.
+            let over = incarnation + 1 < known.incarnations.len();
+            let partitions = &known.incarnations[incarnation].partitions;
+            for (number, offset) in topic.offsets().iter().enumerate() {
+                if !over && *offset > partitions.get(number).map_or(0, Partition::end) {
+                    return Err(format!("I3: it begins past the end of partition {number}"));
+                }
+                // Who comes from elsewhere to what counts by itself begins with what that has; who is there when it
+                // counts anew, where it begins.
+                let has = self.opened.topic(topic.tag).filter(|has| has.epoch == topic.epoch);
+                let gone = |o: &u64| match has {
+                    _ if self.setup.replay => self.is_gone(partitions, number, *o),
+                    Some(has) => *o < has.offset(number as u32),
+                    None => true,
+                };
+                let kept = (0..*offset).find(|o| !gone(o));
+                if let Some(kept) = kept.filter(|_| first) {
+                    return Err(format!("it begins at {offset} of partition {number}, and {kept} is there"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The way of every topic and partition but one: nothing down, nothing passed over.
+    fn moved(&self, before: &Cursor, after: &Cursor, but: Option<(TopicTag, u32)>) -> Result<(), Complaint> {
+        for own in before.topics() {
+            let Some(now) = after.topic(own.tag) else {
+                return Err("I2: a topic is gone from the id".into());
+            };
+            if own.epoch != now.epoch {
+                return Err(format!("the epoch {} became {} without a gap", own.epoch, now.epoch));
+            }
+            for number in 0..own.offsets().len().max(now.offsets().len()) as u32 {
+                let (from, to) = (own.offset(number), now.offset(number));
+                if to < from {
+                    return Err(format!("I6: the id went down in partition {number}: {from} to {to}"));
+                }
+                if but != Some((own.tag, number)) {
+                    self.passed(own.tag, own.epoch, number, from..to)?;
+                }
+            }
+        }
+        if after.topics().len() != before.topics().len() {
+            return Err("I2: the id has a topic that it had not before".into());
+        }
+        Ok(())
+    }
+
+    /// What was passed over in silence: no messages, or none for this client.
+    fn passed(
+        &self,
+        tag: TopicTag,
+        epoch: EpochTag,
+        number: u32,
+        range: Range<u64>,
+    ) -> Result<(), Complaint> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let (_, topic, incarnation) =
+            self.truth.find(tag, epoch).ok_or("an incarnation that nobody knows")?;
+        let partitions = &topic.incarnations[incarnation].partitions;
+        let index = topic.name.as_str().trim_start_matches('t').parse().unwrap_or(0);
+        for offset in range {
+            match record(partitions, number, offset) {
+                None => return Err(format!("the id is past the end of partition {number}: {offset}")),
+                Some(record) if self.is_left_out(index, record) => {}
+                Some(_) => {
+                    return Err(format!("I1: {offset} of partition {number} of {} is lost", topic.name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a range may be told missing for this reason.
+    fn range(
+        &self,
+        reason: &str,
+        own: &TopicCursor,
+        number: u32,
+        missing: &Range<u64>,
+    ) -> Result<(), Complaint> {
+        let place = format!("{missing:?} of partition {number} for {reason}");
+        if missing.is_empty() {
+            return Err(format!("a gap of nothing: {place}"));
+        }
+        if missing.start < own.offset(number) {
+            return Err(format!("I1: a gap that covers what the client has: {place}"));
+        }
+        self.passed(own.tag, own.epoch, number, own.offset(number)..missing.start)?;
+        let (_, topic, incarnation) = self.truth.find(own.tag, own.epoch).ok_or("an unknown incarnation")?;
+        let partitions = &topic.incarnations[incarnation].partitions;
+        let behind_log = match reason {
+            "retention" => !self.setup.replay,
+            "lag" => {
+                let skips = self.setup.lag == Lag::Skip
+                    || self.setup.lag == Lag::Backfill && !(self.setup.replay && self.setup.behind_log);
+                if !skips {
+                    return Err(format!("I7: a gap against the lag policy: {place}"));
+                }
+                true
+            }
+            "replay" if self.setup.replay && !self.setup.behind_log => true,
+            "map" => {
+                let failed =
+                    record(partitions, number, missing.start).is_some_and(|record| self.fails(record));
+                let one = missing.end == missing.start + 1;
+                return if failed && one { Ok(()) } else { Err(format!("the step didn't fail: {place}")) };
+            }
+            _ => return Err(format!("no such reason here: {place}")),
+        };
+        let evicted = |offset| behind_log && self.is_evicted(own, number as usize, offset);
+        let mut any = false;
+        for offset in missing.clone() {
+            let Some(record) = record(partitions, number, offset) else {
+                return Err(format!("I1: a gap past the broker's end: {place}"));
+            };
+            let removed = offset < partitions[number as usize].first
+                || matches!(record.kind, Kind::Lost | Kind::Unheard);
+            any |= removed || evicted(offset);
+            if !self.is_gone(partitions, number as usize, offset) && !evicted(offset) {
+                return Err(format!("I1: a gap, and {offset} is there: {place}"));
+            }
+        }
+        if any { Ok(()) } else { Err(format!("I1: a gap for what never was a message: {place}")) }
+    }
+
+    /// A topic's new incarnation: a later one, from its first message that can be had.
+    fn anew(&self, tag: TopicTag, before: &Cursor, after: &Cursor) -> Result<(), Complaint> {
+        let (Some(own), Some(now)) = (before.topic(tag), after.topic(tag)) else {
+            return Err("a new epoch of a topic that an id hasn't got".into());
+        };
+        if own.epoch == now.epoch {
+            return Err("a gap for a new epoch, and it is the old one".into());
+        }
+        let old = self.truth.find(tag, own.epoch).ok_or("an unknown incarnation")?;
+        let new = self.truth.find(tag, now.epoch).ok_or("I3: a new epoch that never was")?;
+        if old.0 == new.0 && old.2 > new.2 {
+            return Err("I3: back to an incarnation that is over".into());
+        }
+        let first: Cursor = [now.clone()].into_iter().collect();
+        self.begins(&first, true)?;
+        let others =
+            |cursor: &Cursor| cursor.topics().iter().filter(|t| t.tag != tag).cloned().collect::<Cursor>();
+        self.moved(&others(before), &others(after), None)
+    }
+
+    /// Whether the broker can't deliver an offset any more.
+    fn is_gone(&self, partitions: &[Partition], number: usize, offset: u64) -> bool {
+        let Some(partition) = partitions.get(number) else { return true };
+        let unread = |record: &Record| record.kind != Kind::Message;
+        offset < partition.first || partition.records.get(offset as usize).is_none_or(unread)
+    }
+
+    /// Whether the node's log begins after an offset.
+    fn is_evicted(&self, topic: &TopicCursor, number: usize, offset: u64) -> bool {
+        let place = |epoch| self.truth.find(topic.tag, epoch).map(|(_, _, incarnation)| incarnation);
+        self.tail.topic(topic.tag).is_some_and(|tail| {
+            if tail.epoch == topic.epoch {
+                offset < tail.offset(number as u32)
+            } else {
+                !self.setup.replay || place(tail.epoch) > place(topic.epoch)
+            }
+        })
+    }
+
+    /// Whether a client gets nothing of it and needs to be told nothing.
+    fn is_left_out(&self, topic: usize, record: &Record) -> bool {
+        matches!(record.kind, Kind::Hole | Kind::Compacted | Kind::Unheard) || !self.is_wanted(topic, record)
+    }
+
+    /// Whether the client's selection and the application's step let it through.
+    fn is_wanted(&self, topic: usize, record: &Record) -> bool {
+        let selected = match self.wants {
+            Wants::All => true,
+            Wants::Key(key) => record.key == key,
+            Wants::Topic(wanted) => topic == usize::from(wanted),
+        };
+        selected && !(self.setup.map && record.key == 1)
+    }
+
+    /// Whether the application's step fails on it.
+    fn fails(&self, record: &Record) -> bool {
+        self.setup.map && record.payload.ends_with('7')
+    }
+}
+
+fn record(partitions: &[Partition], number: u32, offset: u64) -> Option<&Record> {
+    partitions.get(number as usize)?.records.get(offset as usize)
+}
