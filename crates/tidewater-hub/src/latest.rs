@@ -85,6 +85,18 @@ impl Latest {
         }
     }
 
+    /// The log has a batch more in front: of what is known already, that is older.
+    pub(crate) fn preceded(&mut self, batch: &Batch) {
+        for (index, frame) in batch.frames.iter().enumerate().rev() {
+            let Kind::Message(at, facets) = &frame.kind else { continue };
+            let seq = batch.first + index as u64;
+            let Some(classes) = self.classes(facets, at.partition) else { continue };
+            if classes.len() < CLASSES && !classes.iter().any(|class| class.is_of(facets)) {
+                classes.insert(0, Class { facets: facets.clone(), seq });
+            }
+        }
+    }
+
     /// The log lets a batch go.
     pub(crate) fn evicted(&mut self, batch: &Batch) {
         for (index, (frame, seq)) in batch.frames.iter().zip(batch.first..).enumerate() {

@@ -155,6 +155,9 @@ impl Log {
             batch.first = self.tail() - batch.frames.len() as u64;
             self.bytes += batch.size();
             self.events += batch.frames.len();
+            if let Some(latest) = &mut self.latest {
+                latest.preceded(&batch);
+            }
             self.batches.push_front(Arc::new(batch));
         }
         true

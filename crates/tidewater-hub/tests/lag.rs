@@ -9,7 +9,8 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{FutureExt as _, StreamExt as _};
 use support::{Books, Broker, at_end, tag};
 use tidewater_core::{
-    Cursor,
+    Cursor, Message, Start,
+    memory::MemoryLog,
     sse::{Decoder, Event},
 };
 use tidewater_hub::{Channel, ChannelBuilder, Hub, LagPolicy, LogBounds, Resume, Select};
@@ -165,4 +166,32 @@ async fn a_subscription_chooses_among_what_the_channel_allows() {
         assert_eq!(next.starts_with(b"retry: "), ends, "{choices:?}: {next:?}");
         assert_eq!(stream.next().await.is_none(), ends);
     }
+}
+
+/// I7: what a channel was pre-warmed with counts as what it has had.
+#[tokio::test(start_paused = true)]
+async fn the_newest_of_a_key_may_be_of_before_the_channel_s_start() {
+    let log = MemoryLog::new("conflate-prewarmed");
+    let publish = |key: &'static str, data: String| log.publish(Message::new("t", data).with_key(key));
+    for key in ["old", "other"] {
+        publish(key, format!("{key} 0"));
+        publish(key, format!("{key} 1"));
+    }
+    let builder = Hub::new().channel("c").source(log.source()).log(TINY).lag(LagPolicy::Conflate);
+    let channel = builder.start(Start::Earliest).open().unwrap();
+    let mut stream = channel.stream(Resume::default(), Select::all()).await;
+    assert!(stream.next().await.is_some());
+    for n in 0..100 {
+        publish("new", format!("new {n}"));
+        tokio::task::yield_now().await;
+    }
+    settle().await;
+    let mut got = Vec::new();
+    while got.last().is_none_or(|last| last != "new 99") {
+        let all = events(&stream.next().await.unwrap());
+        got.extend(
+            all.iter().filter(|event| event.event_type == "message").map(|event| event.data.to_string()),
+        );
+    }
+    assert_eq!(got, ["old 1", "other 1", "new 99"]);
 }

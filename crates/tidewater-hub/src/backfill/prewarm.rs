@@ -26,8 +26,9 @@ use crate::{
 /// About how many bytes a batch holds at most; and how many batches a window has at least, for its bounds are kept by whole ones.
 const BATCH_BYTES: usize = 64 << 10;
 const BATCHES: usize = 32;
-/// How long it may take in all, and how long the source may be silent.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take in all, and how long the source may be silent. Clients wait for less; in tests for more, so that
+/// the model can judge by the log what they are told.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 4 } else { 30 });
 const IDLE: Duration = Duration::from_secs(5);
 
 /// Whether this channel is to be pre-warmed: before it is, its flag says that it is not warm.
@@ -162,18 +163,16 @@ fn last(events: u64, until: &Cursor, bounds: &Bounds) -> Cursor {
     from
 }
 
-/// A cursor, but nowhere past another one.
+/// What a cursor says of the topics that there are, but nowhere past a place.
 fn clamped(cursor: &Cursor, until: &Cursor) -> Result<Cursor> {
-    let clamp = |end: &TopicCursor| match cursor.topic(end.tag) {
-        Some(own) if own.epoch == end.epoch => {
-            let next =
-                (0..).zip(end.offsets()).map(|(partition, end)| own.offset(partition).min(*end)).collect();
-            Ok(TopicCursor { next: Next::Offsets(next), ..end.clone() })
-        }
-        Some(_) => Err(unavailable("the topic was made anew")),
-        None => Ok(end.clone()),
+    let clamp = |own: &TopicCursor| {
+        let end = until.topic(own.tag)?;
+        let next = (0..).zip(end.offsets()).map(|(partition, end)| own.offset(partition).min(*end)).collect();
+        let same = own.epoch == end.epoch;
+        let anew = || unavailable("the topic was made anew");
+        Some(same.then(|| TopicCursor { next: Next::Offsets(next), ..end.clone() }).ok_or_else(anew))
     };
-    until.topics().iter().map(clamp).collect()
+    cursor.topics().iter().filter_map(clamp).collect()
 }
 
 /// What of a delivery is before a place; the rest is in the log.
