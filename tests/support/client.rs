@@ -39,7 +39,7 @@ impl SseClient {
             stream.write_all(head.as_bytes()).await?;
             let mut reader = Reader::new(stream);
             let (status, headers) = reader.head().await?;
-            let limits = Limits { max_line_bytes: 4 << 20, max_event_bytes: 4 << 20 };
+            let limits = Limits { max_line_bytes: 32 << 20, max_event_bytes: 32 << 20 };
             let decoder = Decoder::with_limits(limits).with_last_event_id(last_event_id.unwrap_or_default());
             Ok::<_, anyhow::Error>(Self { reader, decoder, headers, status })
         };

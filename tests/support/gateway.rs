@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
@@ -135,6 +135,11 @@ impl Gateway {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
+    /// Its process, if it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.running.as_ref().and_then(|running| running.child.id())
+    }
+
     /// The URL of a path on it.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address())
@@ -204,10 +209,8 @@ impl Gateway {
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
-        let running = self.running.as_ref().context("the gateway does not run")?;
-        let pid = running.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        kill_process(pid.context("the gateway has ended by itself")?, signal)
-            .context("cannot signal the gateway")
+        let pid = self.id().context("the gateway does not run")?;
+        crate::process::signal(pid, signal).context("cannot signal the gateway")
     }
 
     /// Waits for its own end.

@@ -13,8 +13,7 @@ pub struct Topic {
     broker: String,
     name: String,
     partitions: u32,
-    /// The topic's `compression.type`.
-    compression: &'static str,
+    settings: Vec<(&'static str, &'static str)>,
 }
 
 impl Topic {
@@ -42,37 +41,37 @@ impl Topic {
             broker: broker.to_owned(),
             name: format!("{base}-{:08x}", fastrand::u32(..)),
             partitions,
-            compression: "producer",
+            settings: vec![("max.message.bytes", "4194304")],
         }
     }
 
     /// The same, which the broker will store in zstd whatever it is sent.
     #[must_use]
-    pub fn in_zstd(mut self) -> Self {
-        self.compression = "zstd";
+    pub fn in_zstd(self) -> Self {
+        self.set("compression.type", "zstd")
+    }
+
+    /// The same with a setting of the topic.
+    #[must_use]
+    pub fn set(mut self, name: &'static str, value: &'static str) -> Self {
+        self.settings.retain(|(known, _)| *known != name);
+        self.settings.push((name, value));
         self
     }
 
-    /// Makes the topic of this name. Messages may have 4 MiB.
+    /// Makes the topic of this name. Messages may have 4 MiB, unless it is set.
     ///
     /// # Errors
     /// If it exists, or the broker refuses.
     pub async fn make(&self) -> Result<()> {
         // A topic that was deleted just now may be there for another moment.
         eventually("the topic to be made", || {
-            kafka_admin::create(&self.broker, &self.name, self.partitions, self.compression)
+            kafka_admin::create(&self.broker, &self.name, self.partitions, &self.settings)
         })
         .await?;
         eventually("the topic's leaders", || async {
-            let mut kcat = self.kcat("-L");
-            let output = kcat.output().await.context("cannot run kcat")?;
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            let led = text.matches("leader ").count() - text.matches("leader -1").count();
-            ensure!(
-                led == self.partitions as usize,
-                "{led} of {} partitions have one:\n{text}",
-                self.partitions
-            );
+            let led = kafka_admin::led(&self.broker, &self.name).await?;
+            ensure!(led == self.partitions as usize, "{led} of {} partitions have one", self.partitions);
             Ok(())
         })
         .await
@@ -111,6 +110,11 @@ impl Topic {
     /// If the broker refuses.
     pub async fn forget_before(&self, partition: u32, offset: u64) -> Result<()> {
         kafka_admin::forget_before(&self.broker, &self.name, partition, offset).await
+    }
+
+    /// `host:port`.
+    pub fn broker(&self) -> &str {
+        &self.broker
     }
 
     /// Its name.

@@ -3,9 +3,9 @@
 //! The client is a feature: without `kafka` nothing here builds librdkafka, and each call is an error that says so.
 
 #[cfg(feature = "kafka")]
-pub(crate) use real::{create, delete, forget_before, grow};
+pub(crate) use real::{create, delete, forget_before, grow, led};
 #[cfg(not(feature = "kafka"))]
-pub(crate) use without::{create, delete, forget_before, grow};
+pub(crate) use without::{create, delete, forget_before, grow, led};
 
 #[cfg(feature = "kafka")]
 mod real {
@@ -16,16 +16,35 @@ mod real {
         ClientConfig, Offset, TopicPartitionList,
         admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
         client::DefaultClientContext,
+        metadata::MetadataTopic,
         types::RDKafkaErrorCode,
     };
+    use tokio::task::spawn_blocking;
 
-    /// A topic whose messages may have 4 MiB, stored in this compression.
-    pub(crate) async fn create(broker: &str, topic: &str, partitions: u32, compression: &str) -> Result<()> {
-        let topic = NewTopic::new(topic, i32::try_from(partitions)?, TopicReplication::Fixed(1))
-            .set("max.message.bytes", "4194304")
-            .set("compression.type", compression);
+    /// A topic with these settings.
+    pub(crate) async fn create(
+        broker: &str,
+        topic: &str,
+        partitions: u32,
+        settings: &[(&str, &str)],
+    ) -> Result<()> {
+        let mut topic = NewTopic::new(topic, i32::try_from(partitions)?, TopicReplication::Fixed(1));
+        for (name, value) in settings {
+            topic = topic.set(name, value);
+        }
         let results = admin(broker)?.create_topics([&topic], &options()).await?;
         results.into_iter().try_for_each(told).context("creating the topic")
+    }
+
+    /// How many partitions have a leader.
+    pub(crate) async fn led(broker: &str, topic: &str) -> Result<usize> {
+        let (admin, topic) = (admin(broker)?, topic.to_owned());
+        let asked = spawn_blocking(move || {
+            let metadata = admin.inner().fetch_metadata(Some(&topic), Duration::from_secs(5))?;
+            let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+            anyhow::Ok(partitions.filter(|partition| partition.leader() >= 0).count())
+        });
+        asked.await?
     }
 
     pub(crate) async fn delete(broker: &str, topic: &str) -> Result<()> {
@@ -66,8 +85,12 @@ mod without {
 
     const WITHOUT: &str = "the tests are built without their feature `kafka`";
 
-    pub(crate) async fn create(_: &str, topic: &str, _: u32, _: &str) -> Result<()> {
+    pub(crate) async fn create(_: &str, topic: &str, _: u32, _: &[(&str, &str)]) -> Result<()> {
         bail!("cannot create {topic}: {WITHOUT}")
+    }
+
+    pub(crate) async fn led(_: &str, topic: &str) -> Result<usize> {
+        bail!("cannot ask for {topic}: {WITHOUT}")
     }
 
     pub(crate) async fn delete(_: &str, topic: &str) -> Result<()> {

@@ -3,10 +3,12 @@
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::env;
+use crate::{env, process};
 
 /// A broker that `cargo xtask services` runs in a folder of its own; dropping it stops it and removes its data.
 #[derive(Debug)]
@@ -49,6 +51,29 @@ impl KafkaServer {
         Ok(())
     }
 
+    /// Stops it where it stands (SIGSTOP); connections stay open.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn freeze(&self) -> Result<()> {
+        process::signal(self.id()?, Signal::STOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn thaw(&self) -> Result<()> {
+        process::signal(self.id()?, Signal::CONT)
+    }
+
+    /// Its process, from where xtask keeps it.
+    fn id(&self) -> Result<u32> {
+        let state: Value = serde_json::from_slice(&std::fs::read(self.data.path().join("state.json"))?)?;
+        let id = state["kafka"]["pid"].as_u64().context("Kafka does not run")?;
+        Ok(u32::try_from(id)?)
+    }
+
     async fn up(&self) -> Result<String> {
         let exports = self.services("up").await?;
         let broker = exports.lines().find_map(|line| line.strip_prefix("export TIDEWATER_TEST_KAFKA="));
@@ -68,6 +93,8 @@ impl KafkaServer {
 impl Drop for KafkaServer {
     fn drop(&mut self) {
         let Ok(xtask) = env::xtask() else { return };
+        // One that stands still can't be asked to end.
+        self.thaw().ok();
         let mut command = std::process::Command::new(xtask);
         command.args(["services", "--dir"]).arg(self.data.path()).args(["down", "kafka"]);
         if let Err(error) = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()

@@ -34,6 +34,7 @@ mod nats_server;
 mod nats_wire;
 mod oracle;
 mod ports;
+mod process;
 #[cfg(feature = "kafka")]
 pub mod secure_kafka;
 #[cfg(feature = "nats")]

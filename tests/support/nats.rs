@@ -109,6 +109,11 @@ impl Stream {
         &self.name
     }
 
+    /// `nats://host:port`.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
     /// Its only subject.
     pub fn subject(&self) -> String {
         format!("{}.events", self.name)

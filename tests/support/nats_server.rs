@@ -3,10 +3,11 @@
 use std::{net::Ipv4Addr, process::Stdio};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::{NatsProducer, env, eventually, free_port, nats_client};
+use crate::{NatsProducer, env, eventually, free_port, nats_client, process};
 
 /// A server with JetStream in file storage; dropping it kills it and removes its data.
 #[derive(Debug)]
@@ -62,5 +63,26 @@ impl NatsServer {
     pub async fn kill(&mut self) -> Result<()> {
         let mut child = self.child.take().context("nats-server does not run")?;
         child.kill().await.context("cannot kill nats-server")
+    }
+
+    /// Stops it where it stands (SIGSTOP); connections stay open.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let id = self.child.as_ref().and_then(Child::id).context("nats-server does not run")?;
+        process::signal(id, signal)
     }
 }

@@ -1,0 +1,84 @@
+//! Clients that are cut, that stop reading, or whose connection has a dead end.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use tidewater_tests::{Feed, PATIENCE, heavy, kafka};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    leaks::Held,
+    load::Rate,
+    proxy::{Mode, Proxy},
+    stage::{Plan, Stage},
+};
+
+/// Each connection lives for 50 to 500 ms, for three seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Kafka: run cargo xtask test"]
+async fn clients_are_cut_again_and_again() -> Result<()> {
+    let _alone = heavy().await;
+    let topic = kafka::Topic::create("cut", 4).await?;
+    let plan = Plan { server: "salvo", ..Plan::new("clients cut every 50 to 500 ms") };
+    let mut stage = Stage::new(plan, Feed::Kafka(topic), 4).await?;
+    let proxy = Proxy::start(stage.gateway.address()).await?;
+    stage.front = proxy.address();
+    stage
+        .play(async |_| {
+            proxy.set(Mode::Cut(50..500));
+            sleep(Duration::from_secs(3)).await;
+            proxy.set(Mode::Pass);
+            Ok(())
+        })
+        .await
+}
+
+/// Clients read nothing while more is written than the channel's log holds (64 MiB); then they read on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Kafka: run cargo xtask test"]
+async fn readers_stop() -> Result<()> {
+    let _alone = heavy().await;
+    let topic = kafka::Topic::create("stopped", 2).await?;
+    let rate = Rate { per_second: 250, bytes: 256 << 10, ..Rate::of(0) };
+    let plan = Plan { rate, clients: 6, from_start: false, ..Plan::new("clients that stop reading") };
+    let stage = Stage::new(plan, Feed::Kafka(topic), 2).await?;
+    stage
+        .play(async |stage| {
+            stage.crowd()?.deaf(true);
+            let first = stage.truth.bytes();
+            let deadline = Instant::now() + PATIENCE;
+            while stage.truth.bytes() < first + (80 << 20) {
+                ensure!(Instant::now() < deadline, "too little is written");
+                sleep(Duration::from_millis(200)).await;
+                stage.truth.read(&stage.feed).await?;
+            }
+            stage.crowd()?.deaf(false);
+            Ok(())
+        })
+        .await
+}
+
+/// The client is gone, and the gateway is not told: its end of the connection takes what fits, and no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Kafka: run cargo xtask test"]
+async fn connections_are_half_open() -> Result<()> {
+    let _alone = heavy().await;
+    let topic = kafka::Topic::create("half-open", 4).await?;
+    let plan = Plan { server: "rocket", ..Plan::new("connections half open") };
+    let mut stage = Stage::new(plan, Feed::Kafka(topic), 4).await?;
+    let proxy = Proxy::start(stage.gateway.address()).await?;
+    stage.front = proxy.address();
+    stage
+        .play(async |stage| {
+            proxy.set(Mode::Forget);
+            stage.crowd()?.over();
+            sleep(Duration::from_secs(2)).await;
+            let held = Held::of(&stage.gateway).await?;
+            ensure!(proxy.forgotten() >= plan.clients, "{} dead ends", proxy.forgotten());
+            ensure!(held.connections > plan.clients, "the dead ends are connections still: {held:?}");
+            proxy.bury();
+            proxy.set(Mode::Pass);
+            Ok(())
+        })
+        .await
+}

@@ -1,0 +1,172 @@
+//! Messages that are written while a fault is on. What of them the broker has taken is the [`Truth`](crate::truth)'s
+//! business: what it refuses, or takes twice because its answer was lost, is no fault of whom it is read by.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use async_nats::jetstream;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use rdkafka::{
+    ClientConfig,
+    producer::{FutureProducer, FutureRecord},
+};
+use tidewater_tests::{Feed, PATIENCE};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{interval, sleep, timeout},
+};
+
+/// How much is written, and how large it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    /// Messages a second, over all partitions together.
+    pub(crate) per_second: u64,
+    /// The most bytes that a payload has.
+    pub(crate) bytes: usize,
+    /// How many keys the messages of a Kafka topic have; 0 for none.
+    pub(crate) keys: u64,
+}
+
+impl Rate {
+    /// So many small messages a second.
+    pub(crate) const fn of(per_second: u64) -> Self {
+        Self { per_second, bytes: 120, keys: 0 }
+    }
+}
+
+/// A producer at work.
+#[derive(Debug)]
+pub(crate) struct Load {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Result<u64>>,
+}
+
+/// One tick of the producer.
+const TICK: Duration = Duration::from_millis(20);
+
+impl Load {
+    /// Begins to write to a topic of so many partitions.
+    pub(crate) fn start(feed: &Feed, partitions: u32, rate: Rate) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let feed = feed.clone();
+        let task = tokio::spawn(async move {
+            match &feed {
+                Feed::Kafka(topic) => kafka(topic, partitions, rate, stopped).await,
+                Feed::JetStream(stream) => jetstream(stream, rate, stopped).await,
+                Feed::Nats(_) => bail!("what a subject was given can't be read back"),
+            }
+        });
+        Self { stop, task }
+    }
+
+    /// Ends it when what is on its way has been taken or given up; says how much the broker has acknowledged.
+    ///
+    /// # Errors
+    /// If it could not write at all.
+    pub(crate) async fn stop(self) -> Result<u64> {
+        self.stop.send_replace(true);
+        timeout(2 * PATIENCE, self.task).await.context("the producer does not end")??
+    }
+}
+
+async fn kafka(
+    topic: &tidewater_tests::kafka::Topic,
+    partitions: u32,
+    rate: Rate,
+    stopped: watch::Receiver<bool>,
+) -> Result<u64> {
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", topic.broker())
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "5")
+        .set("message.timeout.ms", "45000")
+        // So that it is there soon after the broker is.
+        .set("reconnect.backoff.max.ms", "500")
+        .create()?;
+    let (mut taken, mut on_their_way) = (0, FuturesUnordered::new());
+    let mut ticks = interval(TICK);
+    let mut due = 0.0;
+    while !*stopped.borrow() {
+        ticks.tick().await;
+        due += rate.per_second as f64 * TICK.as_secs_f64();
+        while due >= 1.0 {
+            due -= 1.0;
+            let partition = fastrand::u32(0..partitions);
+            let payload = payload(partition, rate.bytes);
+            let key = (rate.keys > 0).then(|| format!("k{}", fastrand::u64(0..rate.keys)));
+            let mut record =
+                FutureRecord::<String, String>::to(topic.name()).partition(partition.cast_signed());
+            record.key = key.as_ref();
+            // A full queue is one that the broker does not empty: what it does not take needn't be there.
+            if let Ok(delivery) = producer.send_result(record.payload(&payload)) {
+                on_their_way.push(delivery);
+            }
+        }
+        while let Some(Some(delivery)) = futures_util::FutureExt::now_or_never(on_their_way.next()) {
+            taken += u64::from(matches!(delivery, Ok(Ok(_))));
+        }
+    }
+    while let Some(delivery) = on_their_way.next().await {
+        taken += u64::from(matches!(delivery, Ok(Ok(_))));
+    }
+    Ok(taken)
+}
+
+async fn jetstream(
+    stream: &tidewater_tests::nats::Stream,
+    rate: Rate,
+    stopped: watch::Receiver<bool>,
+) -> Result<u64> {
+    /// A server that is away takes nothing, and nobody waits for more than this.
+    const IN_FLIGHT: usize = 500;
+    let client = async_nats::connect(stream.server()).await?;
+    let mut context = jetstream::new(client);
+    context.set_timeout(Duration::from_secs(3));
+    let subject = stream.subject();
+    let (mut taken, mut on_their_way) = (0, FuturesUnordered::new());
+    let mut ticks = interval(TICK);
+    let mut due = 0.0;
+    while !*stopped.borrow() {
+        ticks.tick().await;
+        due += rate.per_second as f64 * TICK.as_secs_f64();
+        while due >= 1.0 {
+            due -= 1.0;
+            if on_their_way.len() < IN_FLIGHT {
+                let (context, subject) = (context.clone(), subject.clone());
+                let payload = payload(0, rate.bytes);
+                on_their_way.push(async move {
+                    let sent = timeout(Duration::from_secs(3), context.publish(subject, payload.into()));
+                    let acknowledged = async { anyhow::Ok(sent.await??.await?) };
+                    acknowledged.await.is_ok()
+                });
+                // The order of a stream is that in which it was asked: each is sent before the next.
+                if let Some(Some(done)) = futures_util::FutureExt::now_or_never(on_their_way.next()) {
+                    taken += u64::from(done);
+                }
+            }
+        }
+        while let Some(Some(done)) = futures_util::FutureExt::now_or_never(on_their_way.next()) {
+            taken += u64::from(done);
+        }
+    }
+    while let Some(done) = on_their_way.next().await {
+        taken += u64::from(done);
+    }
+    // Its connection is closed in the background.
+    sleep(Duration::from_millis(10)).await;
+    Ok(taken)
+}
+
+/// One that no other is like, and that begins with its partition.
+pub(crate) fn payload(partition: u32, most: usize) -> String {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let mut text = format!("p{partition} {number} \u{4e16}\u{754c} ");
+    let filler = fastrand::usize(0..=most.saturating_sub(text.len()));
+    text.extend(std::iter::repeat_n('x', filler));
+    text
+}

@@ -1,0 +1,270 @@
+//! What the broker holds, read back by a second client that shares nothing with Tidewater's sources.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use async_nats::jetstream::{self, consumer};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use futures_util::StreamExt;
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    message::Headers,
+};
+use tidewater_tests::{Feed, PATIENCE, kafka, nats};
+use tokio::{task::spawn_blocking, time::timeout};
+
+use crate::books::{Goal, Print, print};
+
+/// All incarnations of a topic, the last of which is there now.
+#[derive(Debug)]
+pub(crate) struct Truth(Vec<Vec<Log>>);
+
+/// One partition.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log {
+    /// Every message that was ever read of it.
+    messages: BTreeMap<u64, Print>,
+    /// Those that compaction has removed: a client may have had them, and need not.
+    compacted: BTreeSet<u64>,
+    kept: Range<u64>,
+    /// Of all payloads that were read.
+    bytes: u64,
+}
+
+impl Truth {
+    /// A topic of so many partitions, of which nothing has been read.
+    pub(crate) fn new(partitions: usize) -> Self {
+        Self(vec![vec![Log::default(); partitions]])
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(incarnations: Vec<Vec<Log>>) -> Self {
+        Self(incarnations)
+    }
+
+    /// By partition.
+    pub(crate) fn incarnations(&self) -> &[Vec<Log>] {
+        &self.0
+    }
+
+    /// From here on the topic is another one.
+    pub(crate) fn begin_incarnation(&mut self) {
+        let partitions = self.0.last().map_or(1, Vec::len);
+        self.0.push(vec![Log::default(); partitions]);
+    }
+
+    /// Reads what has come since.
+    ///
+    /// # Errors
+    /// If the broker does not answer.
+    pub(crate) async fn read(&mut self, feed: &Feed) -> Result<()> {
+        let logs = self.0.last_mut().context("no incarnation")?;
+        let from: Vec<u64> = logs.iter().map(|log| log.kept.end).collect();
+        for (log, read) in logs.iter_mut().zip(read(feed, from).await?) {
+            log.kept = read.kept;
+            log.bytes += read.bytes;
+            log.messages.extend(read.messages);
+        }
+        Ok(())
+    }
+
+    /// Reads all anew, and says how many messages compaction has removed since the last time.
+    ///
+    /// # Errors
+    /// If the broker does not answer.
+    pub(crate) async fn reread(&mut self, feed: &Feed) -> Result<usize> {
+        let logs = self.0.last_mut().context("no incarnation")?;
+        let whole = read(feed, vec![0; logs.len()]).await?;
+        let mut removed = 0;
+        for (log, read) in logs.iter_mut().zip(whole) {
+            let before = log.compacted.len();
+            let gone = log.messages.range(read.kept.clone()).map(|(offset, _)| *offset);
+            log.compacted.extend(gone.filter(|offset| !read.messages.contains_key(offset)));
+            removed += log.compacted.len() - before;
+            log.kept = read.kept;
+            log.messages.extend(read.messages);
+        }
+        Ok(removed)
+    }
+
+    /// How many messages have been read of all incarnations.
+    pub(crate) fn messages(&self) -> u64 {
+        self.0.iter().flatten().map(|log| log.messages.len() as u64).sum()
+    }
+
+    /// How many bytes have been read of the last one.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.last().map_or(0, |logs| logs.iter().map(|log| log.bytes).sum())
+    }
+
+    /// The end of each partition.
+    pub(crate) fn ends(&self) -> Vec<u64> {
+        self.0.last().map(|logs| logs.iter().map(|log| log.kept.end).collect()).unwrap_or_default()
+    }
+
+    /// What a client that has everything had last.
+    pub(crate) fn goal(&self) -> Goal {
+        let logs = self.0.last().map(Vec::as_slice).unwrap_or_default();
+        let last = |log: &Log| log.messages.last_key_value().map(|(offset, print)| (*offset, *print));
+        logs.iter().map(last).collect()
+    }
+}
+
+impl Log {
+    #[cfg(test)]
+    pub(crate) fn new(messages: impl IntoIterator<Item = (u64, Print)>, kept: Range<u64>) -> Self {
+        Self { messages: messages.into_iter().collect(), kept, ..Self::default() }
+    }
+
+    /// What stands at an offset.
+    pub(crate) fn print(&self, offset: u64) -> Option<Print> {
+        self.messages.get(&offset).copied()
+    }
+
+    /// The offsets that the broker has now, whether or not there are messages.
+    pub(crate) fn kept(&self) -> &Range<u64> {
+        &self.kept
+    }
+
+    /// The messages from an offset on that have to be given, or told as missing.
+    pub(crate) fn wanted(&self, from: u64) -> impl Iterator<Item = u64> {
+        let offsets = self.messages.range(from..).map(|(offset, _)| *offset);
+        offsets.filter(|offset| !self.compacted.contains(offset))
+    }
+}
+
+/// What was read of one partition.
+#[derive(Debug)]
+struct Read {
+    kept: Range<u64>,
+    messages: BTreeMap<u64, Print>,
+    bytes: u64,
+}
+
+impl Read {
+    fn new(kept: Range<u64>) -> Self {
+        Self { kept, messages: BTreeMap::new(), bytes: 0 }
+    }
+
+    fn add(&mut self, offset: u64, name: Option<&[u8]>, key: &[u8], payload: Option<&[u8]>) {
+        self.bytes += payload.map_or(0, <[u8]>::len) as u64;
+        self.messages.insert(offset, printed(name, key, payload));
+    }
+}
+
+/// What there is from these offsets on.
+async fn read(feed: &Feed, from: Vec<u64>) -> Result<Vec<Read>> {
+    match feed {
+        Feed::Kafka(topic) => {
+            let topic = topic.clone();
+            spawn_blocking(move || read_kafka(&topic, &from)).await?.context("reading Kafka back")
+        }
+        Feed::JetStream(stream) => {
+            let read = timeout(PATIENCE, read_stream(stream, from[0])).await;
+            Ok(vec![read.context("JetStream does not answer")?.context("reading JetStream back")?])
+        }
+        Feed::Nats(_) => bail!("a subject keeps nothing that could be read back"),
+    }
+}
+
+fn read_kafka(topic: &kafka::Topic, from: &[u64]) -> Result<Vec<Read>> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", topic.broker())
+        .set("group.id", "truth")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "error")
+        .create()?;
+    let deadline = Instant::now() + PATIENCE;
+    let mut reads = Vec::new();
+    let mut open = BTreeSet::new();
+    let mut wanted = TopicPartitionList::new();
+    for (partition, from) in (0..).zip(from) {
+        let (first, end) = loop {
+            match consumer.fetch_watermarks(topic.name(), partition, Duration::from_secs(5)) {
+                Ok((first, end)) => break (u64::try_from(first)?, u64::try_from(end)?),
+                Err(error) => ensure!(Instant::now() < deadline, "the bounds: {error}"),
+            }
+        };
+        if first.max(*from) < end {
+            let at = Offset::Offset(i64::try_from(first.max(*from))?);
+            wanted.add_partition_offset(topic.name(), partition, at)?;
+            open.insert(partition);
+        }
+        reads.push(Read::new(first..end));
+    }
+    consumer.assign(&wanted)?;
+    while !open.is_empty() {
+        ensure!(Instant::now() < deadline, "no end of partitions {open:?}");
+        match consumer.poll(Duration::from_millis(200)) {
+            None => {}
+            Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
+            Some(Err(error)) => eprintln!("reading Kafka back: {error}"),
+            Some(Ok(message)) => {
+                let headers = message.headers().into_iter().flat_map(Headers::iter);
+                let mut named = headers.filter(|header| header.key == "tidewater-event");
+                let name = named.next().and_then(|header| header.value);
+                let (offset, key) = (u64::try_from(message.offset())?, message.key().unwrap_or_default());
+                reads[usize::try_from(message.partition())?].add(offset, name, key, message.payload());
+            }
+        }
+    }
+    Ok(reads)
+}
+
+async fn read_stream(stream: &nats::Stream, from: u64) -> Result<Read> {
+    let client = async_nats::connect(stream.server()).await?;
+    let stream = jetstream::new(client).get_stream(stream.name()).await?;
+    let state = stream.get_info().await?.state;
+    let mut read = Read::new(state.first_sequence..state.last_sequence + 1);
+    let from = from.max(state.first_sequence).max(1);
+    if from > state.last_sequence || state.messages == 0 {
+        return Ok(read);
+    }
+    let config = consumer::pull::Config {
+        deliver_policy: consumer::DeliverPolicy::ByStartSequence { start_sequence: from },
+        ack_policy: consumer::AckPolicy::None,
+        memory_storage: true,
+        ..Default::default()
+    };
+    let consumer = stream.create_consumer(config).await?;
+    let mut pending = consumer.cached_info().num_pending;
+    while pending > 0 {
+        let mut batch = consumer.fetch().max_messages(500).expires(Duration::from_secs(5)).messages().await?;
+        while let Some(message) = batch.next().await {
+            let message = message.map_err(|error| anyhow::anyhow!("{error}"))?;
+            let info = message.info().map_err(|error| anyhow::anyhow!("{error}"))?;
+            pending = info.pending;
+            let name = message.headers.as_ref().and_then(|headers| headers.get("tidewater-event"));
+            let name = name.map(|name| name.as_str().as_bytes());
+            read.add(info.stream_sequence, name, b"", Some(&message.payload));
+        }
+    }
+    Ok(read)
+}
+
+/// The event that a message is, by the contract with the page: docs/http.md.
+pub(crate) fn printed(name: Option<&[u8]>, key: &[u8], payload: Option<&[u8]>) -> Print {
+    let Some(payload) = payload else {
+        return print("tidewater.tombstone", &String::from_utf8_lossy(key));
+    };
+    match std::str::from_utf8(payload) {
+        Ok(text) if payload.first() != Some(&0) => {
+            let name = name.map(String::from_utf8_lossy).filter(|name| {
+                let illegal = name.is_empty() || name.contains(['\r', '\n', '\0']);
+                let reserved = name.starts_with("tidewater.") || matches!(&**name, "error" | "open");
+                !illegal && !reserved
+            });
+            let text = text.replace("\r\n", "\n").replace('\r', "\n");
+            print(name.as_deref().unwrap_or("message"), &text)
+        }
+        _ => print("tidewater.binary", &STANDARD.encode(payload)),
+    }
+}
