@@ -15,6 +15,7 @@ mod history;
 mod leaks;
 mod load;
 mod mock;
+mod payloads;
 mod proxy;
 mod report;
 mod stage;

@@ -209,8 +209,8 @@ fn read_kafka(topic: &kafka::Topic, from: &[u64]) -> Result<Vec<Read>> {
             Some(Err(error)) => eprintln!("reading Kafka back: {error}"),
             Some(Ok(message)) => {
                 let headers = message.headers().into_iter().flat_map(Headers::iter);
-                let mut named = headers.filter(|header| header.key == "tidewater-event");
-                let name = named.next().and_then(|header| header.value);
+                let named = headers.filter(|header| header.key == "tidewater-event");
+                let name = named.last().map(|header| header.value.unwrap_or_default());
                 let (offset, key) = (u64::try_from(message.offset())?, message.key().unwrap_or_default());
                 reads[usize::try_from(message.partition())?].add(offset, name, key, message.payload());
             }
@@ -242,7 +242,7 @@ async fn read_stream(stream: &nats::Stream, from: u64) -> Result<Read> {
             let message = message.map_err(|error| anyhow::anyhow!("{error}"))?;
             let info = message.info().map_err(|error| anyhow::anyhow!("{error}"))?;
             pending = info.pending;
-            let name = message.headers.as_ref().and_then(|headers| headers.get("tidewater-event"));
+            let name = message.headers.as_ref().and_then(|headers| headers.get_last("tidewater-event"));
             let name = name.map(|name| name.as_str().as_bytes());
             read.add(info.stream_sequence, name, b"", Some(&message.payload));
         }
@@ -253,18 +253,24 @@ async fn read_stream(stream: &nats::Stream, from: u64) -> Result<Read> {
 /// The event that a message is, by the contract with the page: docs/http.md.
 pub(crate) fn printed(name: Option<&[u8]>, key: &[u8], payload: Option<&[u8]>) -> Print {
     let Some(payload) = payload else {
-        return print("tidewater.tombstone", &String::from_utf8_lossy(key));
+        let key = text(key).unwrap_or_else(|| STANDARD.encode(key));
+        return print("tidewater.tombstone", &key);
     };
-    match std::str::from_utf8(payload) {
-        Ok(text) if payload.first() != Some(&0) => {
+    match text(payload) {
+        Some(text) => {
             let name = name.map(String::from_utf8_lossy).filter(|name| {
                 let illegal = name.is_empty() || name.contains(['\r', '\n', '\0']);
                 let reserved = name.starts_with("tidewater.") || matches!(&**name, "error" | "open");
                 !illegal && !reserved
             });
-            let text = text.replace("\r\n", "\n").replace('\r', "\n");
             print(name.as_deref().unwrap_or("message"), &text)
         }
-        _ => print("tidewater.binary", &STANDARD.encode(payload)),
+        None => print("tidewater.binary", &STANDARD.encode(payload)),
     }
+}
+
+/// As SSE carries it: line ends are LF. What begins with a zero byte is taken for a schema registry's framing.
+fn text(bytes: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok().filter(|text| !text.starts_with('\0'))?;
+    Some(text.replace("\r\n", "\n").replace('\r', "\n"))
 }

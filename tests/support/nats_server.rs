@@ -40,9 +40,14 @@ impl NatsServer {
             bail!("nats-server runs already");
         }
         let binary = env::nats_server()?;
+        // By default it is 1 MiB, which is less than Kafka can be given.
+        let config = self.data.path().join("nats-server.conf");
+        std::fs::write(&config, "max_payload: 16MB\n")?;
         let child = Command::new(&binary)
+            .arg("-c")
+            .arg(config)
             .args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js", "-sd"])
-            .arg(self.data.path())
+            .arg(self.data.path().join("data"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
