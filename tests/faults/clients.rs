@@ -64,7 +64,7 @@ async fn readers_stop() -> Result<()> {
 async fn connections_are_half_open() -> Result<()> {
     let _alone = heavy().await;
     let topic = kafka::Topic::create("half-open", 4).await?;
-    let plan = Plan { server: "rocket", ..Plan::new("connections half open") };
+    let plan = Plan::new("connections half open");
     let mut stage = Stage::new(plan, Feed::Kafka(topic), 4).await?;
     let proxy = Proxy::start(stage.gateway.address()).await?;
     stage.front = proxy.address();

@@ -18,11 +18,13 @@ mod contract_tests;
 mod demo;
 mod docker;
 mod examples;
+mod faults;
 mod fuzz;
 mod group;
 mod lint;
 mod needs;
 mod net;
+mod pages;
 mod process;
 mod selection;
 mod services;
@@ -56,6 +58,8 @@ enum Task {
     Doctor(needs::Args),
     /// Every test that can run here, against real brokers and a real browser.
     Test(test::Args),
+    /// Faults of brokers, gateways, clients and messages, under load, as often as is wanted; with a table.
+    Faults(faults::Args),
     /// The public harness launchdarkly/sse-contract-tests against the client of event streams.
     ContractTests(contract_tests::Args),
     /// Real brokers on loopback: nats-server with JetStream and Apache Kafka.
@@ -82,6 +86,7 @@ fn main() -> ExitCode {
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Examples(args) => examples::run(args),
         Task::Test(args) => test::run(&args),
+        Task::Faults(args) => faults::run(&args),
         Task::ContractTests(args) => contract_tests::run(&args),
         Task::Doctor(args) => needs::doctor(&args),
         Task::Tidy => tidy::run(),

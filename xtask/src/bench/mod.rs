@@ -11,19 +11,17 @@ mod ids;
 mod usage;
 
 use std::{
-    fs,
-    process::{Command, ExitCode, Stdio},
-    thread,
-    time::{SystemTime, UNIX_EPOCH},
+    path::Path,
+    process::{ExitCode, Stdio},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args as ClapArgs, Subcommand};
-use sysinfo::System;
 
 use crate::{
     group::{self, Group},
-    process, workspace,
+    pages::{self, Marks},
+    workspace,
 };
 
 /// Arguments of `cargo xtask bench`.
@@ -74,43 +72,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     };
     println!("{report}");
     if args.write {
-        write(page, name, &report)?;
+        let page = Path::new("docs").join("benchmarks").join(page).with_extension("md");
+        pages::write(&page, &Marks { what: "bench", name }, &report)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// What was run, on what, when.
 fn heading(command: &str, release: bool, versions: &[String]) -> String {
-    let mut system = System::new();
-    let memory = system.as_mut().map_or(0, |system| {
-        system.refresh_memory();
-        system.total_memory() >> 30
-    });
-    let (cores, profile) =
-        (thread::available_parallelism().map_or(0, usize::from), if release { "release" } else { "debug" });
-    let rustc = process::output(Command::new("rustc").arg("--version")).unwrap_or_default();
-    format!(
-        "`cargo xtask bench {command}`, {profile} build, {}, {cores} cores, {memory} GiB, {} {}; {}; {}.\n",
-        today(),
-        std::env::consts::OS,
-        std::env::consts::ARCH,
-        rustc.trim(),
-        versions.join("; "),
-    )
-}
-
-/// The day, in UTC.
-fn today() -> String {
-    let days = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() / 86_400);
-    // Days to a date of the Gregorian calendar, in eras of 400 years that begin in March.
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    format!("{}-{month:02}-{day:02}", era * 400 + year + next)
+    pages::heading(&format!("bench {command}"), release, versions)
 }
 
 /// Builds the gateway with everything, and puts the binary aside.
@@ -124,42 +94,4 @@ fn build(release: bool) -> Result<std::path::PathBuf> {
     let status = Group::spawn(command.stdin(Stdio::null()))?.wait()?;
     ensure!(status.success(), "the gateway does not build: see above");
     workspace::aside_from(if release { "release" } else { "debug" }, "tidewater", "bench")
-}
-
-/// Replaces what stands between the marks of this name in `docs/benchmarks/PAGE.md`.
-fn write(page: &str, name: &str, report: &str) -> Result<()> {
-    let file = workspace::root().join("docs").join("benchmarks").join(page).with_extension("md");
-    let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-    let text = replace(&text, name, report)
-        .with_context(|| format!("{} has no marks <!-- bench {name} -->", file.display()))?;
-    fs::write(&file, text).with_context(|| file.display().to_string())?;
-    eprintln!("Written to {}", file.display());
-    Ok(())
-}
-
-fn replace(text: &str, name: &str, report: &str) -> Option<String> {
-    let (open, close) = (format!("<!-- bench {name} -->\n"), format!("<!-- end {name} -->\n"));
-    let (before, rest) = text.split_once(&open)?;
-    let (_, after) = rest.split_once(&close)?;
-    Some(format!("{before}{open}\n{}\n\n{close}{after}", report.trim()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_stands_between_the_marks_is_replaced() {
-        let text = "a\n<!-- bench ids -->\nold\n<!-- end ids -->\nb\n";
-        let new = replace(text, "ids", "new\n").unwrap();
-        assert_eq!(new, "a\n<!-- bench ids -->\n\nnew\n\n<!-- end ids -->\nb\n");
-        assert_eq!(replace(&new, "ids", "new").unwrap(), new);
-        assert_eq!(replace(text, "channels", "new"), None);
-    }
-
-    #[test]
-    fn a_day_is_a_date() {
-        let today = today();
-        assert!(today.len() == 10 && today.starts_with("20"), "{today}");
-    }
 }
