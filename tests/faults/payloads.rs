@@ -152,3 +152,35 @@ async fn jetstream_carries_poison() -> Result<()> {
         })
         .await
 }
+
+/// Headers that a client of NATS may write and no client library reads: each made the connection be lost whenever it was
+/// read, and so for ever.
+const UNREADABLE: [&[u8]; 7] = [
+    b"NATS/1.0\r\nx: \xff\xfe\r\n\r\n",
+    b"NATS/1.0\r\na b: c\r\n\r\n",
+    b"NATS/1.0\r\nno colon\r\n\r\n",
+    b"NATS/1.0\r\n\xe4\xb8\x96: x\r\n\r\n",
+    b"NATS/1.0 what\r\n\r\n",
+    b"NATS/1.0\r\nx: a\rid: forged\r\n\r\n",
+    b"NATS/1.0\r\n: nobody\r\n\r\n",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs NATS: run cargo xtask test"]
+async fn jetstream_carries_headers_that_cannot_be_read() -> Result<()> {
+    let _alone = heavy().await;
+    let stream = nats::Stream::create("hostile").await?;
+    let mut producer = stream.producer().await?;
+    let subject = stream.subject();
+    let plan = Plan { clients: 4, rate: Rate::of(20), ..Plan::new("JetStream: headers that cannot be read") };
+    let stage = Stage::new(plan, Feed::JetStream(stream), 1).await?;
+    stage
+        .play(async |_| {
+            for (number, head) in UNREADABLE.iter().enumerate() {
+                let payload = format!("p0 behind unreadable headers {number}");
+                producer.store_raw(&subject, head, payload.as_bytes()).await?;
+            }
+            Ok(())
+        })
+        .await
+}

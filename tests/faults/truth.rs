@@ -7,9 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use async_nats::jetstream::{self, consumer};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use futures_util::StreamExt;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
@@ -219,35 +217,37 @@ fn read_kafka(topic: &kafka::Topic, from: &[u64]) -> Result<Vec<Read>> {
     Ok(reads)
 }
 
+/// One message after the other by JetStream's API, which answers in JSON: so headers that no client can read do no harm.
 async fn read_stream(stream: &nats::Stream, from: u64) -> Result<Read> {
-    let client = async_nats::connect(stream.server()).await?;
-    let stream = jetstream::new(client).get_stream(stream.name()).await?;
-    let state = stream.get_info().await?.state;
-    let mut read = Read::new(state.first_sequence..state.last_sequence + 1);
-    let from = from.max(state.first_sequence).max(1);
-    if from > state.last_sequence || state.messages == 0 {
-        return Ok(read);
-    }
-    let config = consumer::pull::Config {
-        deliver_policy: consumer::DeliverPolicy::ByStartSequence { start_sequence: from },
-        ack_policy: consumer::AckPolicy::None,
-        memory_storage: true,
-        ..Default::default()
-    };
-    let consumer = stream.create_consumer(config).await?;
-    let mut pending = consumer.cached_info().num_pending;
-    while pending > 0 {
-        let mut batch = consumer.fetch().max_messages(500).expires(Duration::from_secs(5)).messages().await?;
-        while let Some(message) = batch.next().await {
-            let message = message.map_err(|error| anyhow::anyhow!("{error}"))?;
-            let info = message.info().map_err(|error| anyhow::anyhow!("{error}"))?;
-            pending = info.pending;
-            let name = message.headers.as_ref().and_then(|headers| headers.get_last("tidewater-event"));
-            let name = name.map(|name| name.as_str().as_bytes());
-            read.add(info.stream_sequence, name, b"", Some(&message.payload));
+    /// Questions at a time.
+    const WINDOW: usize = 100;
+    let mut api = stream.producer().await?;
+    let told = api.ask(&format!("$JS.API.STREAM.INFO.{}", stream.name()), &[String::new()]).await?;
+    let state = |name: &str| told[0]["state"][name].as_u64().with_context(|| format!("no {name}: {told:?}"));
+    let mut read = Read::new(state("first_seq")?..state("last_seq")? + 1);
+    let sequences: Vec<u64> = (from.max(read.kept.start).max(1)..read.kept.end).collect();
+    let subject = format!("$JS.API.STREAM.MSG.GET.{}", stream.name());
+    for window in sequences.chunks(WINDOW) {
+        let questions: Vec<_> = window.iter().map(|sequence| format!("{{\"seq\":{sequence}}}")).collect();
+        for answer in api.ask(&subject, &questions).await? {
+            const NO_MESSAGE: u64 = 10_037;
+            let message = &answer["message"];
+            let Some(sequence) = message["seq"].as_u64() else {
+                ensure!(answer["error"]["err_code"] == NO_MESSAGE, "{answer}");
+                continue;
+            };
+            let bytes = |name: &str| STANDARD.decode(message[name].as_str().unwrap_or_default());
+            read.add(sequence, header(&bytes("hdrs")?).as_deref(), b"", Some(&bytes("data")?));
         }
     }
     Ok(read)
+}
+
+/// The last value of `tidewater-event`.
+fn header(head: &[u8]) -> Option<Vec<u8>> {
+    let lines = head.split(|byte| *byte == b'\n');
+    let values = lines.filter_map(|line| line.strip_prefix(b"tidewater-event:"));
+    values.last().map(|value| value.trim_ascii().to_vec())
 }
 
 /// The event that a message is, by the contract with the page: docs/http.md.

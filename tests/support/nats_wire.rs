@@ -101,18 +101,51 @@ impl Producer {
                 self.write(subject, Some(&inbox), headers, payload.as_ref()).await?;
             }
             for _ in window {
-                let ack = loop {
-                    if let Said::Message(ack) = self.said().await? {
-                        break ack;
-                    }
-                };
-                let ack = String::from_utf8(ack)?;
-                let seq = ack.find('{').and_then(|at| serde_json::from_str::<Value>(&ack[at..]).ok());
-                let seq = seq.and_then(|ack| ack["seq"].as_u64());
-                sequences.push(seq.with_context(|| format!("{subject}: JetStream answers {ack:?}"))?);
+                sequences.push(self.stored(subject).await?);
             }
         }
         Ok(sequences)
+    }
+
+    /// The same with headers as they are: whatever a publisher may write there, the server stores it.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    pub async fn store_raw(&mut self, subject: &str, head: &[u8], payload: &[u8]) -> Result<u64> {
+        let (inbox, length) = (self.inbox.clone(), head.len());
+        let line = format!("HPUB {subject} {inbox} {length} {}\r\n", length + payload.len());
+        self.stream.write_all(&[line.as_bytes(), head, payload, b"\r\n"].concat()).await?;
+        self.stored(subject).await
+    }
+
+    /// Asks JetStream's API, all at once; the answers come in any order.
+    ///
+    /// # Errors
+    /// If the connection is lost, or an answer is no JSON.
+    pub async fn ask(&mut self, subject: &str, questions: &[String]) -> Result<Vec<Value>> {
+        let inbox = self.inbox.clone();
+        for question in questions {
+            self.write(subject, Some(&inbox), &[], question.as_bytes()).await?;
+        }
+        let mut answers = Vec::with_capacity(questions.len());
+        while answers.len() < questions.len() {
+            if let Said::Message(answer) = self.said().await? {
+                answers.push(serde_json::from_slice(&answer)?);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Where JetStream has put the next message that it acknowledges.
+    async fn stored(&mut self, subject: &str) -> Result<u64> {
+        let ack = loop {
+            if let Said::Message(ack) = self.said().await? {
+                break String::from_utf8(ack)?;
+            }
+        };
+        let seq = ack.find('{').and_then(|at| serde_json::from_str::<Value>(&ack[at..]).ok());
+        let seq = seq.and_then(|ack| ack["seq"].as_u64());
+        seq.with_context(|| format!("{subject}: JetStream answers {ack:?}"))
     }
 
     async fn write(
