@@ -40,7 +40,7 @@ async fn readers_stop() -> Result<()> {
     let _alone = heavy().await;
     let topic = kafka::Topic::create("stopped", 2).await?;
     let rate = Rate { per_second: 250, bytes: 256 << 10, ..Rate::of(0) };
-    let plan = Plan { rate, clients: 6, from_start: false, ..Plan::new("clients that stop reading") };
+    let plan = Plan { rate, clients: 6, some_earlier: false, ..Plan::new("clients that stop reading") };
     let stage = Stage::new(plan, Feed::Kafka(topic), 2).await?;
     stage
         .play(async |stage| {

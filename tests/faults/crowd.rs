@@ -51,17 +51,17 @@ struct Shared {
 }
 
 impl Crowd {
-    /// Starts them. Every tenth, the first too, begins at the earliest message if `from_start`, the others now.
-    pub(crate) fn open(to: SocketAddr, path: &str, count: usize, from_start: bool) -> Self {
+    /// Starts them. Every tenth, the first too, begins 15 seconds ago if `some_earlier`, the others now.
+    pub(crate) fn open(to: SocketAddr, path: &str, count: usize, some_earlier: bool) -> Self {
         let (orders, _) = watch::channel(Orders::default());
         let mut crowd =
             Self { orders, clients: Vec::new(), shared: Arc::default(), tasks: JoinSet::default() };
         for number in 0..count {
             let books = Arc::new(Mutex::new(Books::default()));
-            let earliest = from_start && number % 10 == 0;
+            let earlier = some_earlier && number % 10 == 0;
             let client = Client {
                 to,
-                path: if earliest { format!("{path}?since=earliest") } else { path.to_owned() },
+                path: if earlier { format!("{path}?since=15s") } else { path.to_owned() },
                 id: None,
                 books: books.clone(),
                 orders: crowd.orders.subscribe(),

@@ -24,7 +24,7 @@ async fn a_gateway_of_a_thousand_clients_is_killed() -> Result<()> {
     let plan = Plan {
         clients: MANY,
         rate: Rate::of(60),
-        from_start: false,
+        some_earlier: false,
         ..Plan::new("gateway killed (-9), 1,000 clients come back")
     };
     let stage = Stage::new(plan, Feed::Kafka(topic), 4).await?;
@@ -47,7 +47,7 @@ async fn a_gateway_of_a_thousand_clients_is_asked_to_end() -> Result<()> {
     let plan = Plan {
         clients: MANY,
         rate: Rate::of(60),
-        from_start: false,
+        some_earlier: false,
         server: "warp",
         ..Plan::new("gateway asked to end (SIGTERM), 1,000 streams open")
     };

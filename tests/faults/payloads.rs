@@ -109,7 +109,7 @@ async fn kafka_carries_poison() -> Result<()> {
         .create()?;
     let name = topic.name().to_owned();
     let plan = Plan { rate: Rate::of(0), clients: 4, ..Plan::new("Kafka: poison payloads, keys, headers") };
-    let stage = Stage::new(Plan { from_start: false, ..plan }, Feed::Kafka(topic), 1).await?;
+    let stage = Stage::new(Plan { some_earlier: false, ..plan }, Feed::Kafka(topic), 1).await?;
     stage
         .play(async |_| {
             for poison in of_kafka() {
@@ -137,7 +137,7 @@ async fn jetstream_carries_poison() -> Result<()> {
     let mut producer = stream.producer().await?;
     let subject = stream.subject();
     let plan = Plan { rate: Rate::of(0), clients: 4, ..Plan::new("JetStream: poison payloads and headers") };
-    let stage = Stage::new(Plan { from_start: false, ..plan }, Feed::JetStream(stream), 1).await?;
+    let stage = Stage::new(Plan { some_earlier: false, ..plan }, Feed::JetStream(stream), 1).await?;
     stage
         .play(async |_| {
             for poison in [payloads(), event_names()].concat() {

@@ -30,8 +30,8 @@ pub(crate) struct Plan {
     pub(crate) name: &'static str,
     pub(crate) clients: usize,
     pub(crate) rate: Rate,
-    /// Whether some of them begin at the earliest message.
-    pub(crate) from_start: bool,
+    /// Whether some of them begin at messages of before they came.
+    pub(crate) some_earlier: bool,
     /// Whether the topic is compacted: what was removed after it was read back may have come, and need not.
     pub(crate) compacts: bool,
     /// The web server.
@@ -47,7 +47,7 @@ impl Plan {
             name,
             clients: 30,
             rate: Rate::of(400),
-            from_start: true,
+            some_earlier: true,
             compacts: false,
             server: "hyper",
             gaps: &[],
@@ -120,7 +120,7 @@ impl Stage {
         fault: &mut impl AsyncFnMut(&mut Self) -> Result<()>,
         report: &mut Report,
     ) -> Result<()> {
-        let mut crowd = Crowd::open(self.front, PATH, self.plan.clients, self.plan.from_start);
+        let mut crowd = Crowd::open(self.front, PATH, self.plan.clients, self.plan.some_earlier);
         crowd.begun(PATIENCE).await?;
         self.crowd = Some(crowd);
         self.write();

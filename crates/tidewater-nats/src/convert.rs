@@ -52,6 +52,39 @@ fn taken_apart(map: HeaderMap) -> (Option<Bytes>, Headers) {
     (key, headers.collect())
 }
 
+/// The same of a message whose headers the client can't read: those that can be are kept, the others are left out.
+pub(crate) fn taken_by_hand(
+    subject: &str,
+    tag: TopicTag,
+    offset: u64,
+    head: &[u8],
+    payload: Bytes,
+    timestamp: Option<SystemTime>,
+) -> Message {
+    // The first line is the version.
+    let lines = head.split(|byte| *byte == b'\n').skip(1);
+    let mut all: Vec<(&str, Bytes)> = lines
+        .filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let name = std::str::from_utf8(&line[..colon]).ok()?;
+            Some((name, Bytes::copy_from_slice(line[colon + 1..].trim_ascii())))
+        })
+        .collect();
+    let key = all.iter().rfind(|(name, _)| *name == KEY_HEADER).map(|(_, value)| value.clone());
+    all.retain(|(name, _)| ![KEY_HEADER, EXPECTED_STREAM].contains(name));
+    all.sort_by_key(|(name, _)| *name);
+    Message {
+        topic: TopicName::new(subject),
+        tag,
+        partition: 0,
+        position: Position::Offset(offset),
+        key,
+        headers: all.into_iter().collect(),
+        payload: Some(payload),
+        timestamp,
+    }
+}
+
 /// The headers of a message to publish.
 ///
 /// # Errors
@@ -121,6 +154,19 @@ mod tests {
         let (key, headers) = taken_apart(headers_of(&message).unwrap().unwrap());
         assert_eq!((key, headers), (Some("k".into()), message.headers));
         assert!(headers_of(&Message::new("", "")).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_can_be_read_by_hand_is_kept() {
+        let take = |head: &[u8]| taken_by_hand("s", TopicTag(1), 7, head, Bytes::from("p"), None);
+        let plain = take(b"NATS/1.0\r\nx: 1\r\na:2 \r\ntidewater-key: k\r\nNats-Expected-Stream: S\r\n\r\n");
+        let headers = [("a", &b"2"[..]), ("x", b"1")].into_iter().collect();
+        assert_eq!((plain.key, plain.headers), (Some("k".into()), headers));
+        assert_eq!((plain.position, plain.payload), (Position::Offset(7), Some("p".into())));
+        let odd = take(b"NATS/1.0 what\r\nno colon\r\n\xff: y\r\na b: \xff\r\nx: a\rid: y\r\n");
+        let headers = [("a b", &b"\xff"[..]), ("x", b"a\rid: y")].into_iter().collect();
+        assert_eq!((odd.key, odd.headers), (None, headers));
+        assert!(take(b"").headers.is_empty());
     }
 
     #[test]

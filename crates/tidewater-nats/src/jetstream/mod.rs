@@ -2,6 +2,7 @@
 
 mod pull;
 mod reader;
+mod single;
 mod sink;
 mod source;
 mod start;

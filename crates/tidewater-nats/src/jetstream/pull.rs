@@ -1,7 +1,7 @@
 //! One consumer at the server, and the pull request that it is answering.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -16,7 +16,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tidewater_core::{Error, Result};
 use tokio::{
     sync::OwnedSemaphorePermit,
-    time::{Instant, timeout},
+    time::{Instant, interval_at, timeout},
 };
 
 use super::stream::StreamRef;
@@ -46,6 +46,9 @@ const SILENCE: Duration = Duration::from_secs(3);
 /// [budget](Link::budget) of the connection.
 const SMALL: usize = 128 << 10;
 
+/// How often it is looked whether the connection is another one than the request was made on.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// A consumer with its inbox. Dropping it removes the consumer, in the background.
 pub(super) struct Puller {
     stream: StreamRef,
@@ -71,6 +74,8 @@ pub(super) struct Puller {
 /// A request that the server is answering.
 struct Request {
     made: Instant,
+    /// Which connection it was made on: the server forgets it with that one.
+    connects: u64,
     left: usize,
     answered: bool,
     bytes: usize,
@@ -146,9 +151,12 @@ impl Puller {
             Refusal::Subscribe(subject) => **subject == **inbox,
             Refusal::Limit(_) => true,
         };
+        let connects = self.request.as_ref().map(|request| request.connects);
         let first = tokio::select! {
+            biased;
             first = timeout(SILENCE, self.messages.next()) => first,
             refusal = self.refusals.meant(ours) => return Pulled::Refused(self.refused(refusal)),
+            () = reconnected(&self.link, connects) => return Pulled::Lost("the connection was lost".into()),
         };
         let first = match first {
             Err(_) => return Pulled::Lost("it sends no heartbeats".into()),
@@ -207,9 +215,10 @@ impl Puller {
             idle_heartbeat: HEARTBEAT,
             ..Default::default()
         };
+        let connects = connects(&self.link);
         self.consumer.request_batch(batch, self.inbox.clone()).await.map_err(|error| error.to_string())?;
-        self.request =
-            Some(Request { made: Instant::now(), left: BATCH, answered: false, bytes, _room: room });
+        let (made, left) = (Instant::now(), BATCH);
+        self.request = Some(Request { made, connects, left, answered: false, bytes, _room: room });
         Ok(())
     }
 
@@ -281,6 +290,19 @@ impl Puller {
         self.ended = request.as_ref().map(|request| Instant::now().min(request.made + EXPIRES));
         let answered = request.is_some_and(|request| request.answered);
         Taken::End(if answered { Pulled::Done } else { Pulled::Nothing })
+    }
+}
+
+/// How often the client has connected.
+fn connects(link: &Link) -> u64 {
+    link.client().statistics().connects.load(Ordering::Relaxed)
+}
+
+/// Waits until it has connected again since; for ever, if it is not known since when.
+async fn reconnected(link: &Link, since: Option<u64>) {
+    let mut looks = interval_at(Instant::now() + LOOK, LOOK);
+    while since.is_none_or(|since| since == connects(link)) {
+        looks.tick().await;
     }
 }
 

@@ -46,6 +46,8 @@ pub(super) struct Reader {
     queue: VecDeque<Delivery>,
     /// Since when nothing has worked.
     trouble: Option<Instant>,
+    /// Where the consumer was lost the last time.
+    lost_at: Option<u64>,
     /// What ends the stream once the queue is empty.
     failed: Option<Error>,
     ended: bool,
@@ -57,6 +59,15 @@ enum Stop {
     Retry(Error),
     /// The stream of deliveries ends.
     End(Error),
+}
+
+/// What came of asking for one message.
+enum Single {
+    Taken,
+    /// There is none, or it is of another stream.
+    None,
+    /// The user may not.
+    Denied(Error),
 }
 
 impl From<Error> for Stop {
@@ -81,6 +92,7 @@ impl Reader {
             watching: false,
             queue: VecDeque::new(),
             trouble: None,
+            lost_at: None,
             failed: None,
             ended: false,
         };
@@ -129,7 +141,19 @@ impl Reader {
         match pulled {
             Pulled::Lost(why) => {
                 self.puller = None;
-                let error = format!("the consumer of stream {:?} is lost: {why}", self.stream.name);
+                let again = self.lost_at.replace(self.next) == Some(self.next);
+                let hint = match if again { self.single().await } else { Ok(Single::None) } {
+                    Ok(Single::Taken) => {
+                        self.trouble = None;
+                        return Ok(());
+                    }
+                    Ok(Single::None) => String::new(),
+                    Ok(Single::Denied(error)) => {
+                        format!("; if the next message has headers that can't be read: {error}")
+                    }
+                    Err(stop) => return Err(stop),
+                };
+                let error = format!("the consumer of stream {:?} is lost: {why}{hint}", self.stream.name);
                 return Err(Stop::Retry(error::unavailable(error)));
             }
             Pulled::Refused(error) => return Err(Stop::End(error)),
@@ -143,7 +167,7 @@ impl Reader {
             }
             Pulled::Done => {}
         }
-        self.trouble = None;
+        (self.trouble, self.lost_at) = (None, None);
         Ok(())
     }
 
@@ -194,6 +218,30 @@ impl Reader {
             self.queue.push_back(Delivery::Message(message));
         }
         Ok(())
+    }
+
+    /// Takes the next message by itself, where the consumer was lost twice: it may be one that the client can't read.
+    async fn single(&mut self) -> Result<Single, Stop> {
+        let (sequence, message) = match self.stream.message(self.next).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(Single::None),
+            Err(error) if error.kind() == ErrorKind::Denied => return Ok(Single::Denied(error)),
+            Err(error) => return Err(error.into()),
+        };
+        let held = self.stream.held().await?;
+        if held.epoch != self.epoch {
+            // Of a stream that is no more, or of the new one, which the next step tells first.
+            return Ok(Single::None);
+        }
+        tracing::warn!(
+            stream = %self.stream.name, sequence,
+            "the consumer was lost twice before this message, so it was read by itself: its headers may be none that a \
+             client of NATS can read"
+        );
+        self.removed_before(held.first.min(sequence));
+        self.next = sequence + 1;
+        self.queue.push_back(Delivery::Message(message));
+        Ok(Single::Taken)
     }
 
     /// Looks at the stream while nothing comes: positions may have moved without a message for us.
