@@ -246,8 +246,8 @@ async fn read_stream(stream: &nats::Stream, from: u64) -> Result<Read> {
 /// The last value of `tidewater-event`.
 fn header(head: &[u8]) -> Option<Vec<u8>> {
     let lines = head.split(|byte| *byte == b'\n');
-    let values = lines.filter_map(|line| line.strip_prefix(b"tidewater-event:"));
-    values.last().map(|value| value.trim_ascii().to_vec())
+    let mut values = lines.filter_map(|line| line.strip_prefix(b"tidewater-event:"));
+    values.next_back().map(|value| value.trim_ascii().to_vec())
 }
 
 /// The event that a message is, by the contract with the page: docs/http.md.

@@ -1,20 +1,27 @@
 //! A Kafka of a test's own, which may be killed.
 
-use std::process::Stdio;
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::task::spawn_blocking;
 
 use crate::{env, process};
 
-/// A broker that `cargo xtask services` runs in a folder of its own; dropping it stops it and removes its data.
+/// A broker that `cargo xtask services` runs in a folder of its own; dropping it stops it and removes its data, and so
+/// does the end of this program, however it comes.
 #[derive(Debug)]
 pub struct KafkaServer {
     data: TempDir,
     broker: String,
+    /// Stops the broker when its standard input ends.
+    holder: Child,
 }
 
 impl KafkaServer {
@@ -23,9 +30,19 @@ impl KafkaServer {
     /// # Errors
     /// If it can't be started.
     pub async fn start() -> Result<Self> {
-        let mut server = Self { data: tempfile::tempdir()?, broker: String::new() };
-        server.broker = server.up().await?;
-        Ok(server)
+        let data = tempfile::tempdir()?;
+        let mut command = services(data.path(), "up")?;
+        command.arg("--hold").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        // Ctrl-C is for this program; the broker follows.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut holder = command.spawn().context("cannot run xtask")?;
+        let out = BufReader::new(holder.stdout.take().context("no standard output")?);
+        let exports = spawn_blocking(move || {
+            let lines = out.lines().map_while(Result::ok);
+            lines.take_while(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n")
+        });
+        let broker = address(&exports.await?)?;
+        Ok(Self { data, broker, holder })
     }
 
     /// `127.0.0.1:PORT`.
@@ -46,7 +63,7 @@ impl KafkaServer {
     /// # Errors
     /// If it can't be started.
     pub async fn restart(&self) -> Result<()> {
-        let broker = self.up().await?;
+        let broker = address(&self.services("up").await?)?;
         ensure!(broker == self.broker, "it was at {} and is now at {broker}", self.broker);
         Ok(())
     }
@@ -74,16 +91,10 @@ impl KafkaServer {
         Ok(u32::try_from(id)?)
     }
 
-    async fn up(&self) -> Result<String> {
-        let exports = self.services("up").await?;
-        let broker = exports.lines().find_map(|line| line.strip_prefix("export TIDEWATER_TEST_KAFKA="));
-        Ok(broker.with_context(|| format!("no address in {exports:?}"))?.to_owned())
-    }
-
     async fn services(&self, action: &str) -> Result<String> {
-        let mut command = Command::new(env::xtask()?);
-        command.args(["services", "--dir"]).arg(self.data.path()).args([action, "kafka"]);
-        let output = command.stdin(Stdio::null()).output().await.context("cannot run xtask")?;
+        let command = services(self.data.path(), action)?;
+        let output = tokio::process::Command::from(command).stdin(Stdio::null()).output().await;
+        let output = output.context("cannot run xtask")?;
         let wrote = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "xtask services {action} kafka: {wrote}");
         Ok(String::from_utf8(output.stdout)?)
@@ -92,14 +103,22 @@ impl KafkaServer {
 
 impl Drop for KafkaServer {
     fn drop(&mut self) {
-        let Ok(xtask) = env::xtask() else { return };
         // One that stands still can't be asked to end.
         self.thaw().ok();
-        let mut command = std::process::Command::new(xtask);
-        command.args(["services", "--dir"]).arg(self.data.path()).args(["down", "kafka"]);
-        if let Err(error) = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()
-        {
+        drop(self.holder.stdin.take());
+        if let Err(error) = self.holder.wait() {
             eprintln!("cannot stop Kafka: {error}");
         }
     }
+}
+
+fn services(data: &Path, action: &str) -> Result<Command> {
+    let mut command = Command::new(env::xtask()?);
+    command.args(["services", "--dir"]).arg(data).args([action, "kafka"]);
+    Ok(command)
+}
+
+fn address(exports: &str) -> Result<String> {
+    let broker = exports.lines().find_map(|line| line.strip_prefix("export TIDEWATER_TEST_KAFKA="));
+    Ok(broker.with_context(|| format!("no address in {exports:?}"))?.to_owned())
 }
