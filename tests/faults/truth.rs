@@ -210,7 +210,14 @@ fn read_kafka(topic: &kafka::Topic, from: &[u64]) -> Result<Vec<Read>> {
                 let named = headers.filter(|header| header.key == "tidewater-event");
                 let name = named.last().map(|header| header.value.unwrap_or_default());
                 let (offset, key) = (u64::try_from(message.offset())?, message.key().unwrap_or_default());
-                reads[usize::try_from(message.partition())?].add(offset, name, key, message.payload());
+                let read = &mut reads[usize::try_from(message.partition())?];
+                // What is written meanwhile is for the next time: else there were no end while much is.
+                if offset < read.kept.end {
+                    read.add(offset, name, key, message.payload());
+                }
+                if offset + 1 >= read.kept.end {
+                    open.remove(&message.partition());
+                }
             }
         }
     }
