@@ -13,11 +13,11 @@ use rdkafka::{
     ClientConfig,
     producer::{FutureProducer, FutureRecord},
 };
-use tidewater_tests::{Feed, PATIENCE};
+use tidewater_tests::{Feed, PATIENCE, kafka, nats};
 use tokio::{
     sync::watch,
     task::JoinHandle,
-    time::{interval, sleep, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 /// How much is written, and how large it is.
@@ -55,8 +55,8 @@ impl Load {
         let feed = feed.clone();
         let task = tokio::spawn(async move {
             match &feed {
-                Feed::Kafka(topic) => kafka(topic, partitions, rate, stopped).await,
-                Feed::JetStream(stream) => jetstream(stream, rate, stopped).await,
+                Feed::Kafka(topic) => to_kafka(topic, partitions, rate, stopped).await,
+                Feed::JetStream(stream) => to_jetstream(stream, rate, stopped).await,
                 Feed::Nats(_) => bail!("what a subject was given can't be read back"),
             }
         });
@@ -73,8 +73,8 @@ impl Load {
     }
 }
 
-async fn kafka(
-    topic: &tidewater_tests::kafka::Topic,
+async fn to_kafka(
+    topic: &kafka::Topic,
     partitions: u32,
     rate: Rate,
     stopped: watch::Receiver<bool>,
@@ -89,6 +89,8 @@ async fn kafka(
         .create()?;
     let (mut taken, mut on_their_way) = (0, FuturesUnordered::new());
     let mut ticks = interval(TICK);
+    // A machine that is slow for a while has less to do then, not more afterwards.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut due = 0.0;
     while !*stopped.borrow() {
         ticks.tick().await;
@@ -116,11 +118,7 @@ async fn kafka(
     Ok(taken)
 }
 
-async fn jetstream(
-    stream: &tidewater_tests::nats::Stream,
-    rate: Rate,
-    stopped: watch::Receiver<bool>,
-) -> Result<u64> {
+async fn to_jetstream(stream: &nats::Stream, rate: Rate, stopped: watch::Receiver<bool>) -> Result<u64> {
     /// A server that is away takes nothing, and nobody waits for more than this.
     const IN_FLIGHT: usize = 500;
     let client = async_nats::connect(stream.server()).await?;
@@ -129,6 +127,8 @@ async fn jetstream(
     let subject = stream.subject();
     let (mut taken, mut on_their_way) = (0, FuturesUnordered::new());
     let mut ticks = interval(TICK);
+    // A machine that is slow for a while has less to do then, not more afterwards.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut due = 0.0;
     while !*stopped.borrow() {
         ticks.tick().await;
@@ -161,12 +161,29 @@ async fn jetstream(
     Ok(taken)
 }
 
+/// Writes so many messages of this size to a Kafka topic at once; returns when the broker has them.
+///
+/// # Errors
+/// If it does not take them.
+pub(crate) async fn flood(topic: &kafka::Topic, partitions: u32, count: u32, bytes: usize) -> Result<()> {
+    let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", topic.broker()).create()?;
+    for number in 0..count {
+        let partition = number % partitions;
+        let mut payload = payload(partition, 0);
+        payload.push_str(&"x".repeat(bytes.saturating_sub(payload.len())));
+        let record = FutureRecord::<(), str>::to(topic.name()).partition(partition.cast_signed());
+        let sent = producer.send(record.payload(&payload), PATIENCE).await;
+        sent.map_err(|(error, _)| error).context("a flood")?;
+    }
+    Ok(())
+}
+
 /// One that no other is like, and that begins with its partition.
 pub(crate) fn payload(partition: u32, most: usize) -> String {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let mut text = format!("p{partition} {number} \u{4e16}\u{754c} ");
     let filler = fastrand::usize(0..=most.saturating_sub(text.len()));
-    text.extend(std::iter::repeat_n('x', filler));
+    text.push_str(&"x".repeat(filler));
     text
 }

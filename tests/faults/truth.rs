@@ -31,8 +31,6 @@ pub(crate) struct Log {
     /// Those that compaction has removed: a client may have had them, and need not.
     compacted: BTreeSet<u64>,
     kept: Range<u64>,
-    /// Of all payloads that were read.
-    bytes: u64,
 }
 
 impl Truth {
@@ -66,7 +64,6 @@ impl Truth {
         let from: Vec<u64> = logs.iter().map(|log| log.kept.end).collect();
         for (log, read) in logs.iter_mut().zip(read(feed, from).await?) {
             log.kept = read.kept;
-            log.bytes += read.bytes;
             log.messages.extend(read.messages);
         }
         Ok(())
@@ -94,11 +91,6 @@ impl Truth {
     /// How many messages have been read of all incarnations.
     pub(crate) fn messages(&self) -> u64 {
         self.0.iter().flatten().map(|log| log.messages.len() as u64).sum()
-    }
-
-    /// How many bytes have been read of the last one.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.0.last().map_or(0, |logs| logs.iter().map(|log| log.bytes).sum())
     }
 
     /// The end of each partition.
@@ -142,16 +134,14 @@ impl Log {
 struct Read {
     kept: Range<u64>,
     messages: BTreeMap<u64, Print>,
-    bytes: u64,
 }
 
 impl Read {
     fn new(kept: Range<u64>) -> Self {
-        Self { kept, messages: BTreeMap::new(), bytes: 0 }
+        Self { kept, messages: BTreeMap::new() }
     }
 
     fn add(&mut self, offset: u64, name: Option<&[u8]>, key: &[u8], payload: Option<&[u8]>) {
-        self.bytes += payload.map_or(0, <[u8]>::len) as u64;
         self.messages.insert(offset, printed(name, key, payload));
     }
 }
