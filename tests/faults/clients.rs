@@ -24,10 +24,13 @@ async fn clients_are_cut_again_and_again() -> Result<()> {
     let proxy = Proxy::start(stage.gateway.address()).await?;
     stage.front = proxy.address();
     stage
-        .play(async |_| {
+        .play(async |stage| {
+            let before = stage.crowd()?.connections();
             proxy.set(Mode::Cut(50..500));
             sleep(Duration::from_secs(3)).await;
             proxy.set(Mode::Pass);
+            let cut = stage.crowd()?.connections() - before;
+            ensure!(cut > 2 * plan.clients as u64, "only {cut} connections were made anew");
             Ok(())
         })
         .await

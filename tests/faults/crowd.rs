@@ -123,6 +123,11 @@ impl Crowd {
         }
     }
 
+    /// How many streams they have had so far, all together.
+    pub(crate) fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
     /// Cuts all connections, and stays away till [`back`](Self::back).
     pub(crate) fn away(&self) {
         self.orders.send_modify(|orders| orders.away = true);
@@ -159,7 +164,7 @@ impl Crowd {
         self.tasks.shutdown().await;
         let books = self.clients.iter().map(|books| lock(books).clone()).collect();
         let recoveries = self.shared.recoveries.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok((books, self.shared.connections.load(Ordering::Relaxed), recoveries))
+        Ok((books, self.connections(), recoveries))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Where the channel is.
-pub(crate) const PATH: &str = "/channels/feed";
+const PATH: &str = "/channels/feed";
 /// How long it may take until every client has everything. It takes seconds, but for the slowest of machines.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How long messages are written before a fault, and after it.
@@ -65,7 +65,7 @@ pub(crate) struct Stage {
     pub(crate) gateway: Gateway,
     /// Where clients connect: the gateway, or what stands before it.
     pub(crate) front: SocketAddr,
-    pub(crate) crowd: Option<Crowd>,
+    crowd: Option<Crowd>,
     load: Option<Load>,
 }
 
@@ -75,20 +75,7 @@ impl Stage {
     /// # Errors
     /// If it does not start.
     pub(crate) async fn new(plan: Plan, feed: Feed, partitions: u32) -> Result<Self> {
-        Self::with(plan, Gateway::new(plan.server).channel("feed", &feed.url()), feed, partitions).await
-    }
-
-    /// The same with a gateway of one's own.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub(crate) async fn with(
-        plan: Plan,
-        gateway: tidewater_tests::GatewayBuilder,
-        feed: Feed,
-        partitions: u32,
-    ) -> Result<Self> {
-        let gateway = gateway.start().await?;
+        let gateway = Gateway::new(plan.server).channel("feed", &feed.url()).start().await?;
         gateway.until_live().await?;
         let (front, truth) = (gateway.address(), Truth::new(partitions as usize));
         Ok(Self { plan, feed, partitions, truth, gateway, front, crowd: None, load: None })
