@@ -12,8 +12,12 @@ use async_nats::jetstream::{
 };
 use futures_util::StreamExt as _;
 use tidewater_core::{Delivery, ErrorKind, GapReason, Retry, Subscription};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
-use crate::common::{TestStream, next, next_text, open, url};
+use crate::common::{TestStream, host, next, next_text, open, url};
 
 /// Reads on to the next delivery that is not progress.
 async fn told(deliveries: &mut tidewater_core::Deliveries) -> Delivery {
@@ -229,5 +233,51 @@ async fn dropping_the_stream_removes_the_consumer() {
     while consumers().await > 0 {
         assert!(Instant::now() < deadline, "it is still there");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Whatever stands where headers should be: the message comes, with its payload, and so do those behind it. The client
+/// loses its connection of each, and of one of them its task.
+#[tokio::test]
+#[ignore = "needs NATS: run cargo xtask test"]
+async fn headers_that_no_client_reads_are_passed() {
+    let stream = TestStream::new(&url(), |_| {}).await.filtered();
+    stream.say("in.x", "before").await;
+    stream.say("other", "left out").await;
+    for (head, payload) in [
+        (&b"NATS/1.0\r\nx: \xff\r\ny: kept\r\n\r\n"[..], "no UTF-8"),
+        (b"NATS/1.0\r\ny: kept\r\nx: a\rb\r\n\r\n", "a lone CR"),
+        (b"NATS/1.0\r\nno colon\r\ny: kept\r\n\r\n", "no colon"),
+    ] {
+        publish_raw(&stream.subject(), head, payload.as_bytes()).await;
+    }
+    stream.say("in.x", "after").await;
+    let mut subscribed = stream.open().subscribe(Subscription::earliest()).await.unwrap();
+    for (sequence, payload) in
+        [(1, "before"), (3, "no UTF-8"), (4, "a lone CR"), (5, "no colon"), (6, "after")]
+    {
+        let Delivery::Message(message) = told(&mut subscribed.deliveries).await else { panic!("no message") };
+        assert_eq!(message.position.offset(), Some(sequence));
+        assert_eq!(message.payload.as_deref(), Some(payload.as_bytes()));
+        let kept = message.headers.get("y").map(|value| &value[..]);
+        assert_eq!(kept, (3..6).contains(&sequence).then_some(&b"kept"[..]), "{payload}");
+    }
+}
+
+/// By the protocol alone, as a client library would not.
+async fn publish_raw(subject: &str, head: &[u8], payload: &[u8]) {
+    let mut socket = TcpStream::connect(host()).await.unwrap();
+    let line = format!(
+        "CONNECT {{\"verbose\":false,\"headers\":true}}\r\nHPUB {subject} {} {}\r\n",
+        head.len(),
+        head.len() + payload.len()
+    );
+    socket.write_all(&[line.as_bytes(), head, payload, b"\r\nPING\r\n"].concat()).await.unwrap();
+    let mut said = String::new();
+    while !said.contains("PONG\r\n") {
+        let mut bytes = [0; 4096];
+        let count = socket.read(&mut bytes).await.unwrap();
+        assert!(count > 0, "{said}");
+        said.push_str(&String::from_utf8_lossy(&bytes[..count]));
     }
 }
