@@ -7,7 +7,7 @@ mod common;
 
 use std::time::Duration;
 
-use async_nats::{Client, jetstream};
+use async_nats::{Client, HeaderMap, HeaderName, jetstream};
 use tidewater_core::{Delivery, Error, ErrorKind, Message, Result, Retry, Subscription, plugin};
 use tidewater_secure_nats::{Account, Operator, Permissions};
 use tidewater_testkit::{broker::NatsServer, secret};
@@ -119,6 +119,36 @@ async fn a_source_of_jetstream_needs_these_and_no_more() {
             assert_names(&error, &missing);
             println!("without {missing}, after {:?}: {error}", began.elapsed());
         }
+    }
+}
+
+/// Without the right to ask for one message nobody gets past headers that no client reads, and is told what it takes.
+#[tokio::test]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
+async fn headers_that_no_client_reads_take_the_right_to_ask_for_a_message() {
+    let secured = Secured::new().await;
+    let needed = Permissions::stream_source("ORDERS", None);
+    let (url, _creds) = secured.url("jetstream", "ORDERS", &needed);
+    let mut subscribed = open(&url).subscribe(Subscription::latest()).await.unwrap();
+    secured.say("orders.eu.new", "1").await;
+    // The client checks what it reads, and not this.
+    let mut headers = HeaderMap::new();
+    headers.insert(HeaderName::from_static("a b"), "x");
+    secured.admin.publish_with_headers("orders.eu.new", headers, "2".into()).await.unwrap();
+    secured.say("orders.eu.new", "3").await;
+    let Delivery::Message(message) = next(&mut subscribed.deliveries).await.unwrap() else { panic!() };
+    assert_eq!(message.payload.as_deref(), Some(&b"1"[..]));
+    let error = next(&mut subscribed.deliveries).await.unwrap_err().to_string();
+    assert!(error.contains("$JS.API.STREAM.MSG.GET.ORDERS"), "{error}");
+    secret::assert_hidden(&error);
+
+    let mut may_ask = needed;
+    may_ask.publish.push("$JS.API.STREAM.MSG.GET.ORDERS".to_owned());
+    let (url, _creds) = secured.url("jetstream", "ORDERS", &may_ask);
+    let mut subscribed = open(&url).subscribe(Subscription::earliest()).await.unwrap();
+    for payload in ["1", "2", "3"] {
+        let Delivery::Message(message) = next(&mut subscribed.deliveries).await.unwrap() else { panic!() };
+        assert_eq!(message.payload.as_deref(), Some(payload.as_bytes()));
     }
 }
 
