@@ -71,8 +71,9 @@ impl Metadata {
             self.config.topics(),
             timeout,
             drain,
-        )?;
-        Ok(described)
+        );
+        self.cluster.answered(&client, described.is_ok(), Instant::now());
+        described
     }
 
     /// What every topic holds now. Blocks.

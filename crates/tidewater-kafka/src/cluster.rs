@@ -30,6 +30,9 @@ const IDLE_MAX: usize = 4;
 /// How long one waits.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// How long the client for questions may be without an answer.
+const STALE: Duration = Duration::from_secs(20);
+
 /// What a consumer has read: a topic by that name has this incarnation for it.
 pub(crate) type Known = HashMap<TopicName, Epoch>;
 
@@ -44,7 +47,7 @@ pub(crate) struct Pooled {
 pub(crate) struct Cluster {
     config: KafkaConfig,
     events: Events,
-    client: Mutex<Option<Arc<BaseConsumer<Events>>>>,
+    client: Mutex<Option<Asked>>,
     idle: Arc<Pool>,
 }
 
@@ -61,6 +64,13 @@ struct Waiting {
     /// There is a thread that ends the waiting.
     reaped: bool,
     closed: bool,
+}
+
+/// The client for questions.
+struct Asked {
+    client: Arc<BaseConsumer<Events>>,
+    /// Since when it has had no answer.
+    silent_since: Option<Instant>,
 }
 
 static ALL: Mutex<Vec<Weak<Cluster>>> = Mutex::new(Vec::new());
@@ -88,9 +98,9 @@ impl Cluster {
     /// # Errors
     /// If librdkafka makes none of this configuration.
     pub(crate) fn client(&self) -> Result<Arc<BaseConsumer<Events>>> {
-        let mut client = lock(&self.client);
-        if let Some(client) = &*client {
-            return Ok(client.clone());
+        let mut asked = lock(&self.client);
+        if let Some(asked) = &*asked {
+            return Ok(asked.client.clone());
         }
         self.config.check()?;
         let made: BaseConsumer<Events> = self
@@ -98,7 +108,22 @@ impl Cluster {
             .metadata()
             .create_with_context(self.events.clone())
             .map_err(|error| error::no_client(&self.config, "a Kafka client", &error))?;
-        Ok(client.insert(Arc::new(made)).clone())
+        Ok(asked.insert(Asked { client: Arc::new(made), silent_since: None }).client.clone())
+    }
+
+    /// What came of a question. A client that has been silent for [`STALE`] is not asked again: the next question is
+    /// another one's. (librdkafka has been seen to lose all its brokers when they stood still for half a minute, and to
+    /// find none of them again while other clients did.)
+    pub(crate) fn answered(&self, client: &Arc<BaseConsumer<Events>>, answered: bool, now: Instant) {
+        let mut asked = lock(&self.client);
+        let Some(one) = asked.as_mut().filter(|one| Arc::ptr_eq(&one.client, client)) else { return };
+        if answered {
+            one.silent_since = None;
+        } else if now.duration_since(*one.silent_since.get_or_insert(now)) >= STALE
+            && let Some(old) = asked.take()
+        {
+            drop_apart(old.client);
+        }
     }
 
     pub(crate) fn events(&self) -> &Events {
@@ -135,7 +160,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let client = lock(&self.client).take();
+        let client = lock(&self.client).take().map(|asked| asked.client);
         let consumers = self.idle.close();
         if client.is_some() || !consumers.is_empty() {
             drop_apart((client, consumers));
@@ -257,6 +282,24 @@ mod tests {
         {
             assert!(!Arc::ptr_eq(&one, &Cluster::of(&config(other))), "{other}");
         }
+    }
+
+    #[test]
+    fn a_client_that_stays_silent_is_replaced() {
+        let cluster = Cluster::of(&config("kafka://silent:1/t"));
+        let (first, now) = (cluster.client().unwrap(), Instant::now());
+        let is_first = || Arc::ptr_eq(&first, &cluster.client().unwrap());
+        cluster.answered(&first, false, now);
+        cluster.answered(&first, false, now + STALE / 2);
+        cluster.answered(&first, true, now + STALE / 2);
+        cluster.answered(&first, false, now + STALE);
+        cluster.answered(&first, false, now + STALE * 2 - Duration::from_millis(1));
+        assert!(is_first(), "it has answered meanwhile");
+        cluster.answered(&first, false, now + STALE * 2);
+        assert!(!is_first());
+        let second = cluster.client().unwrap();
+        cluster.answered(&first, false, now + STALE * 9);
+        assert!(Arc::ptr_eq(&second, &cluster.client().unwrap()), "what the old one says is of no interest");
     }
 
     fn pooled(config: &KafkaConfig, topic: &str, epoch: u128) -> Pooled {
