@@ -1,0 +1,9 @@
+//! What the fan-out costs, beside other people's: what the servers and the load have in common.
+//!
+//! `serve NAME` is a server of that name; `load` opens clients, hands the server events to send, checks what arrives,
+//! and reads from `/proc` what the server used. `cargo xtask bench fanout` runs them.
+
+#![cfg(target_os = "linux")]
+
+pub mod machine;
+pub mod payload;
