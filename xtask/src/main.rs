@@ -46,7 +46,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// What things cost, measured: many channels, ids, the codec.
+    /// What things cost, measured: many channels, ids, the codec, the fan-out.
     Bench(bench::Args),
     /// The gateway with a live feed: no broker, no C, nothing to set up.
     Demo(demo::Args),

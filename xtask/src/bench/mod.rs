@@ -1,21 +1,23 @@
 //! `cargo xtask bench`: what things cost, measured on the gateway as it is shipped, against real brokers; and what its
-//! codec costs, beside other people's.
+//! codec and its fan-out cost, beside other people's.
 //!
 //! A bench prints tables; with `--write` they replace those in `docs/benchmarks/`, between two marks, so that the words
 //! around them stay and the figures are always a program's.
 
 mod channels;
 mod codec;
+mod fanout;
 mod gateway;
 mod ids;
 mod usage;
 
 use std::{
+    fs,
     path::Path,
     process::{ExitCode, Stdio},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Args as ClapArgs, Subcommand};
 
 use crate::{
@@ -33,13 +35,14 @@ Examples:
   cargo xtask bench ids                          how long ids are
   cargo xtask bench ids --write                  the same, into docs/benchmarks/
   cargo xtask bench codec --quick --only decode  a rough look at the SSE decoder
+  cargo xtask bench fanout --quick               a rough look at the fan-out
 
 Brokers that run already stay, as with `cargo xtask test`; the others are started and stopped.")]
 pub(crate) struct Args {
     /// Puts the tables into docs/benchmarks/ too.
     #[arg(long, global = true)]
     write: bool,
-    /// Measures a release build (the first takes some minutes); else a debug build. `codec` always does.
+    /// Measures a release build (the first takes some minutes); else a debug build. `codec` and `fanout` always do.
     #[arg(long, global = true)]
     release: bool,
     #[command(subcommand)]
@@ -52,6 +55,8 @@ enum What {
     Channels(channels::Args),
     /// Bytes of an id, by partitions and offsets; and of a real topic of 64 partitions.
     Ids,
+    /// The fan-out beside other people's: processor time, memory and latency, to thousands of clients. Linux only.
+    Fanout(fanout::Args),
     /// The SSE codec beside other people's: speed over three shapes of events, and who reads what as the standard says.
     Codec(codec::Args),
 }
@@ -59,21 +64,35 @@ enum What {
 /// Runs `cargo xtask bench`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     group::catch_interrupts()?;
-    if let What::Codec(own) = &args.what {
-        ensure!(
-            !args.write || own.is_whole(),
-            "--write wants the whole: without --quick, --only and --rounds"
-        );
-    }
+    let is_whole = match &args.what {
+        What::Codec(own) => own.is_whole(),
+        What::Fanout(own) => own.is_whole(),
+        What::Channels(_) | What::Ids => true,
+    };
+    ensure!(
+        !args.write || is_whole,
+        "--write wants the whole: without --quick, --only and the like, and three rounds or more"
+    );
+    let mut plot = None;
     let (page, name, report) = match &args.what {
         What::Channels(own) => ("channels", "channels", channels::run(own, args.release)?),
         What::Ids => ("channels", "ids", ids::run(args.release)?),
         What::Codec(own) => ("codec", "codec", codec::run(own)?),
+        What::Fanout(own) => {
+            let report = fanout::run(own)?;
+            plot = report.plot;
+            ("fanout", "fanout", report.text)
+        }
     };
     println!("{report}");
     if args.write {
         let page = Path::new("docs").join("benchmarks").join(page).with_extension("md");
         pages::write(&page, &Marks { what: "bench", name }, &report)?;
+        if let Some(plot) = plot {
+            let file = workspace::root().join(page).with_extension("svg");
+            fs::write(&file, plot).with_context(|| file.display().to_string())?;
+            eprintln!("Written to {}", file.display());
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

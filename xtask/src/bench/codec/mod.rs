@@ -10,7 +10,7 @@ mod verdicts;
 
 use std::{
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Instant,
 };
@@ -154,9 +154,14 @@ fn cargo() -> Command {
 }
 
 fn versions() -> Result<Vec<String>> {
-    let file = package().join("Cargo.lock");
+    versions_in(&package(), &VERSIONS)
+}
+
+/// The versions of these crates in a package's lock file.
+pub(super) fn versions_in(package: &Path, names: &[&str]) -> Result<Vec<String>> {
+    let file = package.join("Cargo.lock");
     let lock = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-    VERSIONS
+    names
         .iter()
         .map(|name| {
             let version =

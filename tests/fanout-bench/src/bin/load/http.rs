@@ -97,7 +97,8 @@ impl Response {
 mod tests {
     use super::*;
 
-    const STREAM: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
+    const STREAM: &[u8] =
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
         5\r\nhello\r\n00B;x=1\r\n, all ther\n\r\n1\r\ne\r\n0\r\n\r\n";
 
     #[test]

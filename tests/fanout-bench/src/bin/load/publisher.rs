@@ -80,7 +80,9 @@ impl Publisher {
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<()> {
         let count = match self.socket.read(buffer) {
             Ok(count) => count,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(()),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                return Ok(());
+            }
             Err(error) => return Err(error.into()),
         };
         ensure!(count > 0, "the server has closed the connection that events come on");

@@ -217,12 +217,7 @@ impl<'a> Run<'a> {
     }
 
     /// Sends so many events and waits for them at all clients that are read.
-    fn measure(
-        &mut self,
-        events: u64,
-        pace: Pace,
-        mut watch: impl FnMut(&Self) -> Result<()>,
-    ) -> Result<()> {
+    fn measure(&mut self, events: u64, pace: Pace, mut watch: impl FnMut(&Self) -> Result<()>) -> Result<()> {
         let (began, limit) = (machine::now(), Instant::now() + self.args.limit());
         let (first, end) = (self.sent, self.sent + events);
         let wanted = events * self.reading as u64 / self.each_wants();
@@ -276,7 +271,11 @@ impl<'a> Run<'a> {
     /// Hands the server what it takes; what it doesn't goes when it does.
     fn flush(&mut self) -> Result<()> {
         let Some(publisher) = &mut self.publisher else { return Ok(()) };
-        let wanted = if publisher.flush()? { epoll::EventFlags::IN } else { epoll::EventFlags::IN | epoll::EventFlags::OUT };
+        let wanted = if publisher.flush()? {
+            epoll::EventFlags::IN
+        } else {
+            epoll::EventFlags::IN | epoll::EventFlags::OUT
+        };
         if wanted != publisher.wanted {
             publisher.wanted = wanted;
             epoll::modify(&self.epoll, &publisher.socket, token(PUBLISHER), wanted)?;

@@ -64,7 +64,9 @@ pub(crate) fn serve(address: SocketAddr, control: SocketAddr) -> Result<()> {
                     let mut events = Vec::new();
                     let stays = match peers.get_mut(&token) {
                         Some(Peer::Feed(socket, waiting)) => feed(socket, waiting, &mut buffer, &mut events)?,
-                        Some(Peer::Client(client)) => client.ready(event.flags, &mut buffer, &epoll, token)?,
+                        Some(Peer::Client(client)) => {
+                            client.ready(event.flags, &mut buffer, &epoll, token)?
+                        }
                         None => true,
                     };
                     if !stays {
@@ -89,7 +91,12 @@ fn listener(address: SocketAddr) -> Result<TcpListener> {
 }
 
 /// Reads frames, and makes each a chunk that holds an event. Answers whether there may be more.
-fn feed(socket: &mut TcpStream, waiting: &mut Vec<u8>, buffer: &mut [u8], events: &mut Vec<Vec<u8>>) -> Result<bool> {
+fn feed(
+    socket: &mut TcpStream,
+    waiting: &mut Vec<u8>,
+    buffer: &mut [u8],
+    events: &mut Vec<Vec<u8>>,
+) -> Result<bool> {
     let count = socket.read(buffer)?;
     waiting.extend(&buffer[..count]);
     let mut taken = 0;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rocket::config::{Config, Ident, LogLevel};
+use rocket::config::{Config, Ident, LogLevel, Shutdown};
 use salvo::{Router, Server, conn::tcp::TcpAcceptor};
 use tidewater::{
     core::{Message, memory::MemoryLog},
@@ -97,6 +97,8 @@ pub(crate) fn rocket_config(address: SocketAddr) -> Config {
         port: address.port(),
         ident: Ident::none(),
         log_level: LogLevel::Off,
+        // A signal ends the process, as it does the others'.
+        shutdown: Shutdown { ctrlc: false, signals: Default::default(), ..Shutdown::default() },
         ..Config::release_default()
     }
 }

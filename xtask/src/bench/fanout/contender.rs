@@ -1,0 +1,91 @@
+//! Who is measured.
+
+use clap::ValueEnum;
+
+/// A server of event streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
+pub(super) enum Contender {
+    Hyper,
+    Warp,
+    Rocket,
+    Salvo,
+    HandHyper,
+    HandWarp,
+    HandRocket,
+    HandSalvo,
+    HandAxum,
+    Nchan,
+    Floor,
+}
+
+use Contender::{
+    Floor, HandAxum, HandHyper, HandRocket, HandSalvo, HandWarp, Hyper, Nchan, Rocket, Salvo, Warp,
+};
+
+impl Contender {
+    pub(super) const ALL: &[Self] =
+        &[Hyper, Warp, Rocket, Salvo, HandHyper, HandWarp, HandRocket, HandSalvo, HandAxum, Nchan, Floor];
+    pub(super) const OURS: &[Self] = &[Hyper, Warp, Rocket, Salvo];
+    pub(super) const HAND: &[Self] = &[HandHyper, HandWarp, HandRocket, HandSalvo, HandAxum];
+
+    /// What `serve` knows it by.
+    pub(super) fn argument(self) -> &'static str {
+        match self {
+            Hyper => "hyper",
+            Warp => "warp",
+            Rocket => "rocket",
+            Salvo => "salvo",
+            HandHyper => "hand-hyper",
+            HandWarp => "hand-warp",
+            HandRocket => "hand-rocket",
+            HandSalvo => "hand-salvo",
+            HandAxum => "hand-axum",
+            Nchan => "nchan",
+            Floor => "floor",
+        }
+    }
+
+    /// As tables and the plot name it.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Hyper => "ours behind hyper",
+            Warp => "ours behind warp",
+            Rocket => "ours behind rocket",
+            Salvo => "ours behind salvo",
+            HandHyper => "hyper by hand",
+            HandWarp => "warp by hand",
+            HandRocket => "rocket by hand",
+            HandSalvo => "salvo by hand",
+            HandAxum => "axum by hand",
+            Nchan => "nchan",
+            Floor => "floor",
+        }
+    }
+
+    /// What the same framework is without us.
+    pub(super) fn by_hand(self) -> Option<Self> {
+        match self {
+            Hyper => Some(HandHyper),
+            Warp => Some(HandWarp),
+            Rocket => Some(HandRocket),
+            Salvo => Some(HandSalvo),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_ours(self) -> bool {
+        Self::OURS.contains(&self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_what_the_command_line_takes() {
+        for contender in Contender::ALL {
+            assert_eq!(Contender::from_str(contender.argument(), false), Ok(*contender));
+        }
+    }
+}
