@@ -55,6 +55,16 @@ impl Gateway {
         Ok(Self { group, base, agent, live_after: began.elapsed() })
     }
 
+    /// Its process.
+    pub(super) fn id(&self) -> u32 {
+        self.group.id()
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> String {
+        self.base.trim_start_matches("http://").to_owned()
+    }
+
     /// What it uses now.
     pub(super) fn usage(&self) -> Result<Usage> {
         usage::of(self.group.id())

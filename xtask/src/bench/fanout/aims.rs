@@ -86,7 +86,7 @@ fn aims(workload: Workload, results: &Results) -> Vec<String> {
                 )
             })]
         }),
-        Workload::W8 => vec![],
+        Workload::W8 => brokers(results),
         Workload::W1p => vec![],
     };
     lines.into_iter().flatten().collect()
@@ -158,6 +158,18 @@ fn overload(results: &Results) -> Vec<Option<String>> {
         }));
     }
     lines
+}
+
+fn brokers(results: &Results) -> Vec<Option<String>> {
+    let workload = Workload::W8;
+    let runs = workload.runs(false);
+    let pairs = runs.chunks_exact(2).map(|pair| {
+        let [bare, clients] = [pair.first()?, pair.last()?].map(|run| (workload, Hyper, run.part));
+        let more = results.difference(clients, bare, Figure::P99)?;
+        let shown = format!("{more:+.1} ms");
+        Some(line(workload, "p99", clients.2, bare.2, &shown, more, Bound::Most(3.0)))
+    });
+    pairs.collect()
 }
 
 /// The runs of a workload that has two of ours.

@@ -6,6 +6,7 @@
 //! slow for a while is so for both.
 
 mod aims;
+mod brokers;
 mod contender;
 mod measured;
 mod nchan;
@@ -15,12 +16,13 @@ mod server;
 mod tables;
 mod workload;
 
-use std::{fs, path::PathBuf, process::Stdio, time::Instant};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Stdio, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args as ClapArgs;
 
 use self::{
+    brokers::Brokers,
     contender::Contender,
     measured::{Figure, Measured},
     results::Results,
@@ -94,15 +96,60 @@ pub(super) fn run(args: &Args) -> Result<Report> {
         }
     }
     let programs = build()?;
+    raise_files()?;
+    let mut brokers = None;
+    if runs.iter().any(|(workload, _)| *workload == Workload::W8) {
+        match Brokers::up() {
+            Ok(up) => {
+                versions.extend(up.versions());
+                brokers = Some(up);
+            }
+            Err(error) => {
+                group::check_interrupted()?;
+                eprintln!("W8 is left out: {error:#}");
+                results.failures.push(format!("W8 is left out: {error:#}"));
+                runs.retain(|(workload, _)| *workload != Workload::W8);
+            }
+        }
+    }
+    let measured = measure_all(&programs, brokers.as_ref(), &runs, rounds, &mut results);
+    if let Some(brokers) = brokers {
+        brokers.down()?;
+    }
+    measured?;
+    Ok(report(args, rounds, &versions, &results))
+}
+
+/// All runs, so many times over: there and back, so that what runs first is not always the same.
+fn measure_all(
+    programs: &Programs,
+    brokers: Option<&Brokers>,
+    runs: &[(Workload, Run)],
+    rounds: usize,
+    results: &mut Results,
+) -> Result<()> {
     for round in 0..rounds {
         let began = Instant::now();
-        results.rounds.push(Default::default());
-        for (workload, run) in &runs {
-            measure(&programs, *workload, run, &mut results)?;
+        results.rounds.push(BTreeMap::new());
+        for at in 0..runs.len() {
+            let at = if round % 2 == 0 { at } else { runs.len() - 1 - at };
+            let (workload, run) = &runs[at];
+            measure(programs, brokers, *workload, run, results)?;
         }
         eprintln!("Round {} of {rounds}: {} s", round + 1, began.elapsed().as_secs());
     }
-    Ok(report(args, rounds, &versions, &results))
+    Ok(())
+}
+
+/// Allows what is started as many open files as may be: a gateway has a thousand clients.
+fn raise_files() -> Result<()> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    }
+    Ok(())
 }
 
 /// What is to be run in each round, in its order.
@@ -116,10 +163,19 @@ fn runs(args: &Args) -> Vec<(Workload, Run)> {
 }
 
 /// One run; one that comes to nothing is told, and the others go on.
-fn measure(programs: &Programs, workload: Workload, run: &Run, results: &mut Results) -> Result<()> {
+fn measure(
+    programs: &Programs,
+    brokers: Option<&Brokers>,
+    workload: Workload,
+    run: &Run,
+    results: &mut Results,
+) -> Result<()> {
     let name = format!("{workload:?} {} {}", run.contender.title(), run.part);
-    let measured = Server::start(programs, run.contender, &run.load, None)
-        .and_then(|server| server.measure(programs, &run.load));
+    let measured = match brokers.filter(|_| workload == Workload::W8) {
+        Some(brokers) => brokers.measure(programs, run),
+        None => Server::start(programs, run.contender, &run.load)
+            .and_then(|server| server.measure(programs, &run.load)),
+    };
     group::check_interrupted()?;
     match measured {
         Ok(measured) => {

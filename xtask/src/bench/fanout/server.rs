@@ -48,12 +48,7 @@ impl Programs {
 }
 
 impl Server {
-    pub(super) fn start(
-        programs: &Programs,
-        contender: Contender,
-        load: &Load,
-        source: Option<&str>,
-    ) -> Result<Self> {
+    pub(super) fn start(programs: &Programs, contender: Contender, load: &Load) -> Result<Self> {
         let [port, control] = net::free_ports(&programs.logs.join(contender.argument()))?;
         let (address, control) = (net::loopback(port), net::loopback(control));
         let log = programs.log(contender.argument())?;
@@ -63,20 +58,16 @@ impl Server {
         }
         let mut command = programs.program("serve");
         command.args([contender.argument(), "--listen", &address.to_string()]);
-        command.args(["--core", &SERVER_CORE.to_string()]);
-        match source {
-            Some(url) => command.args(["--source", url]),
-            None => command.args(["--control", &control.to_string()]),
-        };
+        command.args(["--control", &control.to_string(), "--core", &SERVER_CORE.to_string()]);
         if load.partitions {
             command.args(["--partitions", &load.keys.to_string()]);
         }
         let group = Group::spawn(command.stdout(log.try_clone()?).stderr(log))?;
-        Ok(Self { pid: group.id(), _group: group, address, control: source.is_none().then_some(control) })
+        Ok(Self { pid: group.id(), _group: group, address, control: Some(control) })
     }
 
     /// The load as it is to be run on this server.
-    pub(super) fn load(&self, programs: &Programs, load: &Load) -> Command {
+    fn load(&self, programs: &Programs, load: &Load) -> Command {
         let mut command = programs.program("load");
         command.args(["--address", &self.address.to_string(), "--pid", &self.pid.to_string()]);
         command.args(["--core", LOAD_CORE]);

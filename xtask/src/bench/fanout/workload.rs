@@ -125,7 +125,17 @@ impl Workload {
                 };
                 two(("1,000 subscribers", load(1000)), ("15,000 subscribers", load(15_000)))
             }
-            Self::W8 => Vec::new(),
+            Self::W8 => {
+                let clients = Load { events: pick(120, 40), rate: Some(20), ..PLAIN };
+                let bare = Load { clients: 1, ..clients };
+                let parts = [
+                    ("Kafka, bare consumer", bare),
+                    ("Kafka, clients of a gateway", clients),
+                    ("JetStream, bare consumer", bare),
+                    ("JetStream, clients of a gateway", clients),
+                ];
+                parts.map(|(part, load)| Run { contender: Hyper, part, load }).to_vec()
+            }
         }
     }
 

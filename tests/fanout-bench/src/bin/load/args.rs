@@ -8,7 +8,7 @@ use clap::Parser;
 #[derive(Parser)]
 pub(crate) struct Args {
     /// Where the server listens.
-    #[arg(long)]
+    #[arg(long, default_value = "127.0.0.1:8080")]
     pub(crate) address: SocketAddr,
     /// The path of the events.
     #[arg(long, default_value = "/events")]
@@ -16,12 +16,19 @@ pub(crate) struct Args {
     /// Where the server takes events from.
     #[arg(long, conflicts_with = "post")]
     pub(crate) control: Option<SocketAddr>,
+    /// The broker that they go to instead, by its URL: `nats://HOST:PORT/SUBJECT` (a stream of the name before the
+    /// subject's first dot has it) or `kafka://HOST:PORT/TOPIC` (by kcat).
+    #[arg(long, conflicts_with_all = ["control", "post"])]
+    pub(crate) broker: Option<String>,
+    /// One bare consumer of the broker instead of a server's clients.
+    #[arg(long, requires = "broker")]
+    pub(crate) bare: bool,
     /// The path that events are posted to instead, at the same address.
     #[arg(long)]
     pub(crate) post: Option<String>,
     /// The server's process, whose processor time and memory are read.
-    #[arg(long)]
-    pub(crate) pid: u32,
+    #[arg(long, required_unless_present = "bare")]
+    pub(crate) pid: Option<u32>,
     /// The core to run on.
     #[arg(long)]
     pub(crate) core: Option<usize>,
@@ -52,9 +59,6 @@ pub(crate) struct Args {
     /// How many of the clients stop reading before the first measured event, and go on after the last.
     #[arg(long, default_value_t = 0)]
     pub(crate) stalled: usize,
-    /// Somebody else hands the server events: this many for each client.
-    #[arg(long, conflicts_with_all = ["control", "post"])]
-    pub(crate) listen_only: bool,
     /// Seconds without anything new after which it is over.
     #[arg(long, default_value_t = 5.0)]
     pub(crate) patience: f64,

@@ -1,24 +1,33 @@
 //! One client: a connection, and how far it has got.
 
 use std::{
-    io::{ErrorKind, Read as _, Write as _},
+    io::{ErrorKind, Read, Write as _},
     net::{SocketAddr, TcpStream},
+    os::fd::{AsFd, BorrowedFd},
 };
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{http::Response, sse::Lines, tally::Tally};
+use crate::{broker::Consumer, http::Response, sse::Lines, tally::Tally};
 
 #[derive(Debug)]
 pub(crate) struct Client {
-    pub(crate) socket: TcpStream,
-    response: Response,
+    pub(crate) source: Source,
+    /// `None`: what comes is the broker's, with no HTTP around it.
+    response: Option<Response>,
     lines: Lines,
     /// The number of the event that it waits for.
     pub(crate) next: u64,
     /// Whether what it gets tells of the server's speed.
     pub(crate) timed: bool,
     pub(crate) is_over: bool,
+}
+
+/// Where it reads.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Server(TcpStream),
+    Broker(Consumer),
 }
 
 impl Client {
@@ -28,12 +37,20 @@ impl Client {
         let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n\r\n");
         socket.write_all(request.as_bytes())?;
         socket.set_nonblocking(true)?;
-        let (response, lines) = (Response::new(), Lines::default());
-        Ok(Self { socket, response, lines, next: 0, timed: true, is_over: false })
+        Ok(Self::new(Source::Server(socket), Some(Response::new()), Lines::default()))
+    }
+
+    /// Reads what the broker itself hands out.
+    pub(crate) fn bare(consumer: Consumer) -> Self {
+        Self::new(Source::Broker(consumer), None, Lines::bare())
+    }
+
+    fn new(source: Source, response: Option<Response>, lines: Lines) -> Self {
+        Self { source, response, lines, next: 0, timed: true, is_over: false }
     }
 
     pub(crate) fn has_begun(&self) -> bool {
-        self.response.has_begun()
+        self.response.as_ref().is_none_or(Response::has_begun)
     }
 
     /// Reads once, and counts what came. `arrived` is told each event's number.
@@ -44,18 +61,18 @@ impl Client {
         tally: &mut Tally,
         mut arrived: impl FnMut(u64),
     ) -> Result<()> {
-        let count = match self.socket.read(buffer) {
+        let count = match self.source.read(buffer) {
             Ok(count) => count,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
                 return Ok(());
             }
             Err(error) => return Err(error).context("a client can't read"),
         };
-        ensure!(count > 0 || self.response.has_begun(), "a client was refused");
+        ensure!(count > 0 || self.has_begun(), "a client was refused");
         tally.bytes += count as u64;
         let now = now();
         let Self { response, lines, next, timed, .. } = self;
-        response.read(&buffer[..count], |part| {
+        let mut body = |part: &[u8]| {
             lines.read(part, |event| {
                 let before = *next;
                 *next = tally.event(event, before, now, *timed);
@@ -63,8 +80,30 @@ impl Client {
                     arrived(*next - 1);
                 }
             });
-        })?;
-        self.is_over = count == 0 || self.response.is_over();
+        };
+        match response {
+            Some(response) => response.read(&buffer[..count], body)?,
+            None => body(&buffer[..count]),
+        }
+        self.is_over = count == 0 || self.response.as_ref().is_some_and(Response::is_over);
         Ok(())
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Server(socket) => socket.read(buffer),
+            Self::Broker(consumer) => consumer.read(buffer),
+        }
+    }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Server(socket) => socket.as_fd(),
+            Self::Broker(consumer) => consumer.as_fd(),
+        }
     }
 }

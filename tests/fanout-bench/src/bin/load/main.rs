@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 
 mod args;
+mod broker;
 mod client;
 mod http;
 mod publisher;

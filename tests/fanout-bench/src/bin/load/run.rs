@@ -15,6 +15,7 @@ use tidewater_fanout_bench::{machine, payload};
 
 use crate::{
     args::Args,
+    broker::Broker,
     client::Client,
     publisher::Publisher,
     report::{Latency, Report, Stalled},
@@ -30,6 +31,8 @@ const PUBLISHER: u64 = u64::MAX;
 const TURN: usize = 256;
 /// How long the server is left alone before its memory is read.
 const SETTLE: Duration = Duration::from_millis(500);
+/// How long a bare consumer may take until it stands at the topic's end.
+const ATTACH: Duration = Duration::from_secs(3);
 const BUFFER: usize = 256 << 10;
 
 struct Run<'a> {
@@ -39,6 +42,7 @@ struct Run<'a> {
     buffer: Vec<u8>,
     clients: Vec<Client>,
     publisher: Option<Publisher>,
+    broker: Option<Broker>,
     tally: Tally,
     /// How many events have gone to the server, and how many of each key.
     sent: u64,
@@ -54,23 +58,24 @@ struct Run<'a> {
 /// Runs all of it.
 pub(crate) fn run(args: &Args) -> Result<Report> {
     let server = Server::new(args.pid);
-    let own = Server::new(std::process::id());
-    ensure!(!args.select || args.clients % args.keys.max(1) as usize == 0, "as many clients for each key");
+    let own = Server::new(Some(std::process::id()));
+    ensure!(
+        !args.select || args.clients.is_multiple_of(args.keys.max(1) as usize),
+        "as many clients for each key"
+    );
     let mut run = Run::new(args)?;
     let mut report = Report { clients: args.clients, ..Report::default() };
     run.connect(&server, &mut report)?;
     if args.events == 0 {
         return Ok(report);
     }
-    if !args.listen_only {
-        run.measure(args.warmup, Pace::Window(1), |_| Ok(())).context("while it warms up")?;
-        let warm = args.warmup * run.reading as u64 / run.each_wants();
-        ensure!(
-            run.tally.deliveries == warm,
-            "of {warm} deliveries while it warms up {} came",
-            run.tally.deliveries
-        );
-    }
+    run.measure(args.warmup, Pace::Window(1), |_| Ok(())).context("while it warms up")?;
+    let warm = args.warmup * run.reading as u64 / run.each_wants();
+    ensure!(
+        run.tally.deliveries == warm,
+        "of {warm} deliveries while it warms up {} came",
+        run.tally.deliveries
+    );
     run.tally.clear();
     run.stall()?;
 
@@ -130,6 +135,7 @@ impl<'a> Run<'a> {
         if let Some(publisher) = &publisher {
             epoll::add(&epoll, &publisher.socket, token(PUBLISHER), epoll::EventFlags::IN)?;
         }
+        let broker = args.broker.as_deref().map(Broker::open).transpose()?;
         Ok(Self {
             args,
             epoll,
@@ -137,12 +143,13 @@ impl<'a> Run<'a> {
             buffer: vec![0; BUFFER],
             clients: Vec::with_capacity(args.clients),
             publisher,
+            broker,
             tally: Tally::new()?,
             sent: 0,
             keys: vec![0; args.keys as usize],
             arrived: Vec::new(),
             whole: 0,
-            reading: args.clients,
+            reading: if args.bare { 1 } else { args.clients },
             ended: 0,
         })
     }
@@ -154,6 +161,12 @@ impl<'a> Run<'a> {
 
     /// Opens all clients, the first one alone.
     fn connect(&mut self, server: &Server, report: &mut Report) -> Result<()> {
+        if let Some(broker) = self.broker.as_ref().filter(|_| self.args.bare) {
+            let client = Client::bare(broker.consume()?);
+            epoll::add(&self.epoll, &client.source, token(0), epoll::EventFlags::IN)?;
+            self.clients.push(client);
+            return self.idle(ATTACH);
+        }
         let limit = Instant::now() + Duration::from_secs(20);
         while let Err(error) = self.open() {
             ensure!(Instant::now() < limit, "{error:#}");
@@ -184,7 +197,7 @@ impl<'a> Run<'a> {
             path += &format!("?key={}", index % self.args.keys as usize);
         }
         let client = Client::open(self.args.address, &path)?;
-        epoll::add(&self.epoll, &client.socket, token(index as u64), epoll::EventFlags::IN)?;
+        epoll::add(&self.epoll, &client.source, token(index as u64), epoll::EventFlags::IN)?;
         self.clients.push(client);
         Ok(())
     }
@@ -211,7 +224,7 @@ impl<'a> Run<'a> {
     fn stall(&mut self) -> Result<()> {
         self.reading -= self.args.stalled;
         for client in &self.clients[self.reading..] {
-            epoll::delete(&self.epoll, &client.socket)?;
+            epoll::delete(&self.epoll, &client.source)?;
         }
         Ok(())
     }
@@ -227,7 +240,7 @@ impl<'a> Run<'a> {
         self.whole = first;
         while self.progress() - before < wanted {
             let mut timeout = Duration::from_millis(100);
-            while !self.args.listen_only && self.sent < end {
+            while self.sent < end {
                 let now = machine::now();
                 let due = match pace {
                     Pace::Window(window) if self.sent < self.whole + window => now,
@@ -238,7 +251,7 @@ impl<'a> Run<'a> {
                     timeout = timeout.min(Duration::from_nanos(due - now));
                     break;
                 }
-                self.publish(due);
+                self.publish(due)?;
             }
             self.flush()?;
             self.turn(timeout)?;
@@ -253,8 +266,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn publish(&mut self, due: u64) {
-        let Some(publisher) = &mut self.publisher else { return };
+    fn publish(&mut self, due: u64) -> Result<()> {
         let (mut key, mut number) = (payload::NO_KEY, self.sent);
         if self.args.keys > 0 {
             key = (self.sent % u64::from(self.args.keys)) as u32;
@@ -264,8 +276,15 @@ impl<'a> Run<'a> {
             }
             *of_key += 1;
         }
-        publisher.publish(key, &payload::data(number, due, self.args.bytes));
+        let data = payload::data(number, due, self.args.bytes);
+        if let Some(publisher) = &mut self.publisher {
+            publisher.publish(key, &data);
+        }
+        if let Some(broker) = &mut self.broker {
+            broker.publish(&data)?;
+        }
         self.sent += 1;
+        Ok(())
     }
 
     /// Hands the server what it takes; what it doesn't goes when it does.
@@ -321,7 +340,7 @@ impl<'a> Run<'a> {
             }
         })?;
         if client.is_over {
-            epoll::delete(&self.epoll, &client.socket)?;
+            epoll::delete(&self.epoll, &client.source)?;
             self.ended += 1;
         }
         Ok(())
@@ -340,7 +359,7 @@ impl<'a> Run<'a> {
         let missing: u64 = self.clients[behind.clone()].iter().map(|client| self.sent - client.next).sum();
         for index in behind.clone() {
             self.clients[index].timed = false;
-            epoll::add(&self.epoll, &self.clients[index].socket, token(index as u64), epoll::EventFlags::IN)?;
+            epoll::add(&self.epoll, &self.clients[index].source, token(index as u64), epoll::EventFlags::IN)?;
         }
         let (mut moved, mut seen, limit) = (Instant::now(), 0, Instant::now() + self.args.limit());
         while self.progress() < missing && moved.elapsed() < self.args.patience() && Instant::now() < limit {

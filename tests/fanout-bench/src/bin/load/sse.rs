@@ -22,6 +22,8 @@ pub(crate) struct Lines {
     partial: Vec<u8>,
     named: Name,
     data: Option<Event>,
+    /// Whether data stands on lines of its own, as a broker's consumer has it.
+    is_bare: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +42,11 @@ struct Gap {
 }
 
 impl Lines {
+    /// Lines that are an event's data each, or something that the broker says.
+    pub(crate) fn bare() -> Self {
+        Self { is_bare: true, ..Self::default() }
+    }
+
     /// Reads a piece of the stream.
     pub(crate) fn read(&mut self, mut bytes: &[u8], mut event: impl FnMut(Event)) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
@@ -60,7 +67,11 @@ impl Lines {
 
     fn line(&mut self, line: &[u8], event: &mut impl FnMut(Event)) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
+        if self.is_bare {
+            if let Some((number, due)) = payload::read(line) {
+                event(Event::Numbered(number, due));
+            }
+        } else if line.is_empty() {
             self.named = Name::Message;
             if let Some(data) = self.data.take() {
                 event(data);
@@ -100,6 +111,14 @@ fn gap(data: &[u8]) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_broker_says_other_things_too() {
+        let (mut lines, mut events) = (Lines::bare(), Vec::new());
+        let stream = b"INFO {}\r\nMSG a 1 30\r\n0000000007 0000000000000000009 x\r\nPING\r\n";
+        stream.chunks(9).for_each(|piece| lines.read(piece, |event| events.push(event)));
+        assert_eq!(events, [Event::Numbered(7, 9)]);
+    }
 
     #[test]
     fn events_are_told_apart() {

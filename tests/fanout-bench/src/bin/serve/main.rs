@@ -35,9 +35,6 @@ struct Args {
     /// Ours only: so many partitions, each frame's key being its partition.
     #[arg(long, default_value_t = 0)]
     partitions: u32,
-    /// Ours only: the events of this broker instead.
-    #[arg(long)]
-    source: Option<String>,
 }
 
 /// `hyper` and the like are ours behind them; what begins with `hand` is written with nothing of ours.

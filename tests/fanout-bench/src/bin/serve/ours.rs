@@ -37,9 +37,6 @@ pub(crate) async fn serve(args: Args) -> Result<()> {
 
 fn channel(args: &Args) -> Result<(Channel, Publish)> {
     let builder = Hub::new().channel("events");
-    if let Some(url) = &args.source {
-        return Ok((builder.source(url.as_str()).open()?, Box::new(|_, _| ())));
-    }
     if args.partitions > 0 {
         let (source, partitions) = Partitions::new(args.partitions);
         let publish: Publish = Box::new(move |partition, data| partitions.publish(partition, data));
