@@ -243,7 +243,7 @@ impl<'a> Run<'a> {
             while self.sent < end {
                 let now = machine::now();
                 let due = match pace {
-                    Pace::Window(window) if self.sent < self.whole + window => now,
+                    Pace::Window(window) if self.sent < self.whole(first, before) + window => now,
                     Pace::Window(_) => break,
                     Pace::Rate(rate) => began + (self.sent - first) * 1_000_000_000 / rate,
                 };
@@ -285,6 +285,16 @@ impl<'a> Run<'a> {
         }
         self.sent += 1;
         Ok(())
+    }
+
+    /// The number of the first event that not everybody has who wants it.
+    fn whole(&self, first: u64, progress: u64) -> u64 {
+        if self.args.select {
+            // Each client counts for itself; they get them one after the other.
+            first + (self.progress() - progress) * self.each_wants() / self.reading as u64
+        } else {
+            self.whole
+        }
     }
 
     /// Hands the server what it takes; what it doesn't goes when it does.
