@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::{
     measured::Measured,
@@ -13,7 +13,9 @@ use super::{
     workload::Run,
 };
 use crate::{
+    apt,
     bench::gateway::Gateway,
+    process,
     services::{self, Name, State},
 };
 
@@ -21,6 +23,7 @@ use crate::{
 const KAFKA: &str = "Kafka";
 /// The parts that have no gateway in between.
 const BARE: &str = "bare consumer";
+const KCAT: &str = "kcat";
 const CHANNEL: &str = "events";
 
 /// Brokers that run, and the gateway's binary.
@@ -31,7 +34,15 @@ pub(super) struct Brokers {
 }
 
 impl Brokers {
+    /// Starts what doesn't run yet.
+    ///
+    /// # Errors
+    /// What is missing, and what to do.
     pub(super) fn up() -> Result<Self> {
+        if process::find(KCAT).is_none() {
+            ensure!(apt::usable(), "kcat, Kafka's bare consumer, is not on PATH: sudo apt-get install kcat");
+            apt::install(&[KCAT])?;
+        }
         let gateway = super::super::build(true)?;
         let up = services::up(&Name::ALL)?;
         Ok(Self { gateway, state: up.state, started: up.started })

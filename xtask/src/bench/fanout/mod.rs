@@ -48,7 +48,7 @@ Examples:
   cargo xtask bench fanout --only W1,W1w8 --contenders hyper,hand-hyper,floor --rounds 5
 
 Nothing else should run meanwhile. Linux only: it reads /proc. nchan is Debian's nginx with libnginx-mod-nchan: as root
-it is installed, else its rows are left out where it is not there.")]
+it is installed, else its rows are left out where it is not there. The same goes for kcat, without which there is no W8.")]
 pub(crate) struct Args {
     /// How often everything is measured.
     #[arg(long, default_value_t = 3)]

@@ -17,7 +17,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "post")]
     pub(crate) control: Option<SocketAddr>,
     /// The broker that they go to instead, by its URL: `nats://HOST:PORT/SUBJECT` (a stream of the name before the
-    /// subject's first dot has it) or `kafka://HOST:PORT/TOPIC` (by kcat).
+    /// subject's first dot has it) or `kafka://HOST:PORT/TOPIC` (its partition 0).
     #[arg(long, conflicts_with_all = ["control", "post"])]
     pub(crate) broker: Option<String>,
     /// One bare consumer of the broker instead of a server's clients.

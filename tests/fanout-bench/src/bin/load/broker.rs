@@ -1,33 +1,28 @@
-//! A broker that events go to, and a bare consumer of it: what there is before any server of ours. NATS is spoken to by
-//! hand, Kafka by kcat.
+//! A broker that events go to, and a bare consumer of it: what there is before any server of ours. Both are written to
+//! by hand, because what comes between would be measured too; NATS is read by hand, Kafka by kcat.
 
 use std::{
     io::{Read, Write},
     net::TcpStream,
     os::fd::{AsFd, BorrowedFd},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+
+use crate::kafka;
 
 /// Where the events go.
 #[derive(Debug)]
 pub(crate) struct Broker {
     place: Place,
-    to: To,
-    _program: Option<Running>,
+    to: TcpStream,
 }
 
 #[derive(Debug)]
 enum Place {
     Nats { address: String, subject: String },
     Kafka { address: String, topic: String },
-}
-
-#[derive(Debug)]
-enum To {
-    Nats(TcpStream),
-    Kafka(ChildStdin),
 }
 
 /// A program that ends with us.
@@ -51,37 +46,29 @@ impl Broker {
     /// Connects.
     pub(crate) fn open(url: &str) -> Result<Self> {
         let place = Place::parse(url).with_context(|| format!("{url} is no broker's URL"))?;
-        let (to, _program) = match &place {
-            Place::Nats { address, .. } => (To::Nats(connect(address)?), None),
-            Place::Kafka { address, topic } => {
-                let mut kcat = kcat(address);
-                // Each line at once.
-                kcat.args(["-P", "-t", topic, "-X", "linger.ms=0"]).stdin(Stdio::piped());
-                let mut child = kcat.spawn().context("kcat")?;
-                let stdin = child.stdin.take().context("kcat")?;
-                (To::Kafka(stdin), Some(Running(child)))
-            }
+        let to = match &place {
+            Place::Nats { address, .. } => nats(address)?,
+            Place::Kafka { address, .. } => connect(address)?,
         };
-        Ok(Self { place, to, _program })
+        Ok(Self { place, to })
     }
 
     /// Publishes one event.
     pub(crate) fn publish(&mut self, data: &[u8]) -> Result<()> {
-        match (&mut self.to, &self.place) {
-            (To::Nats(socket), Place::Nats { subject, .. }) => {
-                let head = format!("PUB {subject} {}\r\n", data.len());
-                Ok(socket.write_all(&[head.as_bytes(), data, b"\r\n"].concat())?)
+        let request = match &self.place {
+            Place::Nats { subject, .. } => {
+                [format!("PUB {subject} {}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat()
             }
-            (To::Kafka(stdin), _) => Ok(stdin.write_all(&[data, b"\n"].concat())?),
-            (To::Nats(_), Place::Kafka { .. }) => bail!("no subject"),
-        }
+            Place::Kafka { topic, .. } => kafka::produce(topic, data),
+        };
+        Ok(self.to.write_all(&request)?)
     }
 
     /// Somebody who does nothing but read what comes from now on.
     pub(crate) fn consume(&self) -> Result<Consumer> {
         match &self.place {
             Place::Nats { address, subject } => {
-                let mut socket = connect(address)?;
+                let mut socket = nats(address)?;
                 let (stream, _) = subject.split_once('.').unwrap_or((subject, ""));
                 let deliver = format!("_bench.{}", std::process::id());
                 let create = format!(
@@ -108,8 +95,13 @@ impl Broker {
 }
 
 fn connect(address: &str) -> Result<TcpStream> {
-    let mut socket = TcpStream::connect(address).with_context(|| address.to_owned())?;
+    let socket = TcpStream::connect(address).with_context(|| address.to_owned())?;
     socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
+fn nats(address: &str) -> Result<TcpStream> {
+    let mut socket = connect(address)?;
     socket.write_all(b"CONNECT {\"verbose\":false}\r\n")?;
     Ok(socket)
 }

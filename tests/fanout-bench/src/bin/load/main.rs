@@ -7,6 +7,7 @@ mod args;
 mod broker;
 mod client;
 mod http;
+mod kafka;
 mod publisher;
 mod report;
 mod run;
