@@ -31,34 +31,23 @@
 //! | `hub`, `channel`, `builder`, `settings` | what an application touches |
 //! | `upstream` | upstream subscriptions, the channels that share one, and whether one that says nothing is still there |
 //! | `render`, `wire` | from messages to frames, and the hub's own blocks |
-//! | `frame`, `log` | the bounded log: pure |
-//! | `latest`, `conflate` | the newest message of each key, and a client that gets only these: pure |
-//! | `resume`, `walk` | where a client starts, and what it gets on its own path: pure |
-//! | `select`, `pattern`, `index`, `waiters` | what a client wants, and whom a message wakes: pure |
+//! | `log` | the bounded log, what lies in it, and the newest message of each key: pure |
+//! | `select` | what a client wants, and whom a message wakes: pure |
 //! | `state` | log and waiters under one lock |
-//! | `limit` | how far back clients may go in time |
+//! | `resume` | where a client starts, how far back it may go, and what it gets on its own path: pure, but for what has to be asked |
 //! | `backfill` | readers of the past, shared by clients |
-//! | `open`, `stream` | one client: how it begins, and how it goes on |
-//! | `model`, `broken` | tests only: a model that holds all of it to I1 to I6, and faults that it has to notice |
+//! | `stream` | one client, from its first block to its end |
+//! | `model` | tests only: a model that holds all of it to I1 to I6, and faults that it has to notice |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod backfill;
-#[cfg(test)]
-mod broken;
 mod builder;
 mod channel;
-mod conflate;
-mod frame;
 mod hub;
-mod index;
-mod latest;
-mod limit;
 mod log;
 #[cfg(test)]
 mod model;
-mod open;
-mod pattern;
 mod render;
 mod resume;
 mod select;
@@ -67,8 +56,6 @@ mod state;
 mod status;
 mod stream;
 mod upstream;
-mod waiters;
-mod walk;
 mod wire;
 
 pub use builder::{ChannelBuilder, IntoSink, IntoSource};

@@ -19,7 +19,7 @@ use tidewater_core::{
 use tokio::time::Instant;
 
 use crate::{
-    frame::{Anew, At, Batch, Facets, Frame, Kind, new_epoch},
+    log::frame::{Anew, At, Batch, Facets, Frame, Kind, new_epoch},
     settings::MapFailure,
     wire::{self, Told, epoch_of},
 };
@@ -85,7 +85,7 @@ impl Render {
         let id_at = out.len();
         kind.apply(cursor);
         #[cfg(test)]
-        let cursor = &*crate::broken::id_of(&kind, cursor);
+        let cursor = &*crate::model::broken::id_of(&kind, cursor);
         wire::id(out, cursor);
         Frame { kind, id_at, end: out.len() }
     }
@@ -216,9 +216,9 @@ impl Press {
     pub(crate) fn add(&mut self, delivery: &Delivery, render: &Render, limit: usize) {
         let (out, cursor) = (&mut self.open.bytes, &mut self.cursor);
         #[cfg(test)]
-        self.open
-            .frames
-            .extend(crate::broken::gap_for_holes(cursor, delivery).map(|gap| render.gap(gap, out, cursor)));
+        self.open.frames.extend(
+            crate::model::broken::gap_for_holes(cursor, delivery).map(|gap| render.gap(gap, out, cursor)),
+        );
         #[cfg(test)]
         let start = out.len();
         let frame = match delivery {
@@ -232,7 +232,7 @@ impl Press {
             Delivery::Progress(to) => return self.progress(to),
         };
         #[cfg(test)]
-        let frame = crate::broken::frame(frame, start, out);
+        let frame = crate::model::broken::frame(frame, start, out);
         self.open.frames.push(frame);
         if self.open.bytes.len() >= limit {
             self.cut();

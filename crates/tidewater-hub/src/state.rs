@@ -16,14 +16,13 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     backfill::{Backfill, prewarm},
-    limit::Limits,
     log::Log,
     render::{Pressed, Render},
-    resume::Topics,
+    resume::{Topics, limit::Limits},
+    select::waiters::Waiters,
     settings::Settings,
     status::UpstreamState,
     upstream::Origin,
-    waiters::Waiters,
     wire,
 };
 

@@ -77,7 +77,7 @@ pub(crate) fn gap_head(out: &mut BytesMut, told: &Told) {
 /// A gap event.
 pub(crate) fn gap(out: &mut BytesMut, told: &Told, cursor: &Cursor) {
     #[cfg(test)]
-    if crate::broken::is(crate::broken::Fault::GapLeftOut) {
+    if crate::model::broken::is(crate::model::broken::Fault::GapLeftOut) {
         return;
     }
     gap_head(out, told);

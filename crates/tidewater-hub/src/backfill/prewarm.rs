@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{at, queue::Ask, readers::Turn};
 use crate::{
-    frame::Batch,
+    log::frame::Batch,
     render::{Press, Pressed, apply},
     settings::{AllowedReplay, Prewarm},
     state::Shared,

@@ -7,7 +7,7 @@ use tidewater_core::{Cursor, Deliveries, Result, Subscription};
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    frame::Batch,
+    log::frame::Batch,
     render::{Press, Pressed},
     state::Shared,
 };

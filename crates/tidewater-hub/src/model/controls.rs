@@ -3,7 +3,7 @@
 //! The cases are the same in every run, so how many it took can be read off the output (`--nocapture`).
 
 use super::{play::play, script::Scene, some};
-use crate::broken::{self, Fault};
+use crate::model::broken::{self, Fault};
 
 /// How many cases a fault may survive in each scene. It takes one to some twenty.
 const MOST: usize = 600;

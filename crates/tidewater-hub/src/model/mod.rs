@@ -6,13 +6,14 @@
 //! in one thread with a clock that jumps, and every choice follows from the case: a counter-example shrinks to a few
 //! actions, is printed as the Rust that makes it, and belongs into [`regressions`] with its fix.
 //!
-//! That the oracle would notice is shown by hubs that are broken on purpose ([`controls`], `crate::broken`).
+//! That the oracle would notice is shown by hubs that are broken on purpose ([`controls`], [`broken`]).
 //!
 //! ```console
 //! $ cargo test -p tidewater-hub model                                     # 2,400 cases
 //! $ PROPTEST_CASES=100000 cargo test --release -p tidewater-hub model     # 100,000 in all
 //! ```
 
+pub(crate) mod broken;
 mod broker;
 mod client;
 mod controls;

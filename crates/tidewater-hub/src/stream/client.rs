@@ -13,16 +13,14 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::past::Past;
+use super::{conflate::Conflation, past::Past};
 use crate::{
     backfill::Segment,
-    conflate::Conflation,
-    frame::Batch,
-    select::Select,
+    log::frame::Batch,
+    resume::walk::Walk,
+    select::{Select, waiters::Mark},
     settings::LagPolicy,
     state::{Shared, State},
-    waiters::Mark,
-    walk::Walk,
     wire,
 };
 
@@ -136,7 +134,7 @@ impl Client {
             }
         };
         #[cfg(test)]
-        if crate::broken::is(crate::broken::Fault::HeadAsHeartbeat) {
+        if crate::model::broken::is(crate::model::broken::Fault::HeadAsHeartbeat) {
             return Poll::Ready(self.shared.lock().heartbeat());
         }
         let mut out = BytesMut::new();

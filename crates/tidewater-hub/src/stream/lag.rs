@@ -7,12 +7,12 @@ use tidewater_core::{Cursor, GapReason};
 
 use super::{
     client::{Client, OWN_BYTES, Phase, Step},
+    conflate::Conflation,
     past::Past,
 };
 use crate::{
-    conflate::Conflation,
+    resume::walk::Walk,
     settings::{AllowedReplay, LagPolicy},
-    walk::Walk,
     wire::{self, Told, gaps_between},
 };
 

@@ -5,8 +5,10 @@
 //! | `client` | the phases of a client, and the two in the log: the shared bytes, and a path of its own |
 //! | `past` | the two phases behind the log: waiting for a piece of the past, and reading it |
 //! | `lag` | what happens to a client that fell off the log |
+//! | `conflate` | a client that gets the newest of each key: pure |
 
 mod client;
+mod conflate;
 mod lag;
 mod past;
 
@@ -28,12 +30,14 @@ use self::{
     past::Past,
 };
 use crate::{
-    open::{Begun, begin, first_block, plan},
-    resume::{Place, Resume},
+    resume::{
+        Place, Resume,
+        open::{Begun, begin, first_block, plan},
+        walk::Walk,
+    },
     select::Select,
     settings::LagPolicy,
     state::{Shared, State},
-    walk::Walk,
     wire,
 };
 
@@ -89,7 +93,7 @@ impl EventStream {
         }
         let first = first_block(shared.settings.retry, &plan);
         #[cfg(test)]
-        let first = crate::broken::first_block(first, shared.settings.retry, &plan, &head);
+        let first = crate::model::broken::first_block(first, shared.settings.retry, &plan, &head);
         let cursor = plan.cursor;
         let phase = match plan.place {
             Place::Shared(at) if at == next => Phase::Shared { next: at, at: head },

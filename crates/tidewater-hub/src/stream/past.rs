@@ -14,12 +14,10 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::client::{Client, OWN_BYTES, Phase, Step};
 use crate::{
-    backfill, limit,
-    open::known,
-    resume::Place,
+    backfill,
+    resume::{Place, limit, open::known, walk::Walk},
     settings::LagPolicy,
     state::Shared,
-    walk::Walk,
     wire::{self, gaps_between},
 };
 

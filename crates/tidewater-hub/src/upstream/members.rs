@@ -108,7 +108,7 @@ impl Members {
     /// None: some channels would have them, and others not.
     pub(super) async fn deliver(&mut self, deliveries: &[Delivery]) {
         #[cfg(test)]
-        let deliveries = &*crate::broken::swapped(deliveries);
+        let deliveries = &*crate::model::broken::swapped(deliveries);
         let several = self.all.len() > 1;
         for member in &mut self.all {
             let Some(press) = &mut member.press else { continue };

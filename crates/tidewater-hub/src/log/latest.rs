@@ -16,8 +16,10 @@ use tidewater_core::{EpochTag, TopicName, TopicTag};
 use tokio::time::Instant;
 
 use crate::{
-    frame::{At, Batch, Facets, Kind},
-    log::LogBounds,
+    log::{
+        LogBounds,
+        frame::{At, Batch, Facets, Kind},
+    },
     select::Select,
 };
 

@@ -1,13 +1,19 @@
 //! Where a client starts (I1, I3, I5). Pure: the log's state and the broker's bounds come in.
 
+pub(crate) mod limit;
+pub(crate) mod open;
+pub(crate) mod walk;
+
 use tidewater_core::{Bounds, Cursor, Epoch, GapReason, Next, Start, TopicCursor, TopicName, TopicTag};
 
 use crate::{
-    limit::Limit,
     log::Log,
+    resume::{
+        limit::Limit,
+        walk::{Step, Walk},
+    },
     select::Select,
     settings::LagPolicy,
-    walk::{Step, Walk},
     wire::{Told, gaps_between},
 };
 
@@ -86,7 +92,7 @@ impl Known<'_> {
     /// Where a client with this cursor starts.
     pub(crate) fn plan(&self, wanted: &Cursor) -> Result<Plan, AskBroker> {
         #[cfg(test)]
-        let wanted = &crate::broken::wanted(wanted, self.log.head());
+        let wanted = &crate::model::broken::wanted(wanted, self.log.head());
         let mut gaps = Vec::new();
         // Topics that the channel hasn't got are left out, those that the id hasn't got start here.
         let mut cursor: Cursor =
@@ -253,7 +259,7 @@ impl Known<'_> {
         let node = if known == batch.frames.len() { (*batch.end).clone() } else { batch.cursor_at(known) };
         let same = node.dominates(cursor) && cursor.dominates(&node);
         #[cfg(test)]
-        let same = same || crate::broken::is(crate::broken::Fault::MergeForgotten);
+        let same = same || crate::model::broken::is(crate::model::broken::Fault::MergeForgotten);
         Some(if same { Place::Shared(seq) } else { Place::Own(seq) })
     }
 

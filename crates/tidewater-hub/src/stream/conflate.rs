@@ -11,12 +11,16 @@ use bytes::BytesMut;
 use tidewater_core::{Cursor, GapReason, Next, TopicCursor, TopicTag};
 
 use crate::{
-    frame::{At, Batch, Kind},
-    latest::{Kept, Latest},
-    log::Log,
-    resume::Topics,
+    log::{
+        Log,
+        frame::{At, Batch, Kind},
+        latest::{Kept, Latest},
+    },
+    resume::{
+        Topics,
+        walk::{Step, Walk},
+    },
     select::Select,
-    walk::{Step, Walk},
     wire::{self, Told},
 };
 

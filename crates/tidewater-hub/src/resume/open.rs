@@ -8,9 +8,11 @@ use tokio::time::timeout;
 
 use crate::{
     backfill,
-    limit::{self, Limit},
     log::Log,
-    resume::{Known, Plan, Resume},
+    resume::{
+        Known, Plan, Resume,
+        limit::{self, Limit},
+    },
     settings::AllowedReplay,
     state::{Shared, State},
     upstream::ASK,

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use tidewater_core::{Cursor, Gap, GapReason};
 
 use crate::{
-    frame::{Anew, At, Batch, Kind, new_epoch},
+    log::frame::{Anew, At, Batch, Kind, new_epoch},
     select::Select,
     wire::{self, Told, gaps_between},
 };

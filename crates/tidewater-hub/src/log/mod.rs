@@ -1,11 +1,14 @@
 //! The bounded log of a channel: batches in this node's order. Pure; the clock comes in.
 
+pub(crate) mod frame;
+pub(crate) mod latest;
+
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tidewater_core::{Cursor, EpochTag, Position, TopicCursor, TopicTag};
 use tokio::time::Instant;
 
-use crate::{
+use crate::log::{
     frame::{Batch, Kind, new_epoch},
     latest::Latest,
 };

@@ -8,9 +8,11 @@ use std::{borrow::Borrow, collections::HashMap, hash::Hash};
 use bytes::Bytes;
 
 use crate::{
-    frame::Facets,
-    pattern::{ANY, DOT, REST},
-    select::Facet,
+    log::frame::Facets,
+    select::{
+        Facet,
+        pattern::{ANY, DOT, REST},
+    },
 };
 
 /// A client under a facet.

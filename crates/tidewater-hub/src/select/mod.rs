@@ -1,12 +1,16 @@
 //! What a client wants of a channel.
 
+pub(crate) mod index;
+pub(crate) mod pattern;
+pub(crate) mod waiters;
+
 use bytes::Bytes;
 
 use tidewater_core::Result;
 
 use crate::{
-    frame::{Facets, Frame, Kind},
-    pattern::TopicFilter,
+    log::frame::{Facets, Frame, Kind},
+    select::pattern::TopicFilter,
 };
 
 /// What a client wants of a channel: everything, or messages that match.

@@ -6,9 +6,8 @@ use bytes::{Bytes, BytesMut};
 use tidewater_core::{Cursor, Delivery, Gap, GapReason, Next, TopicCursor};
 
 use crate::{
-    frame::{Frame, Kind},
-    open,
-    resume::Plan,
+    log::frame::{Frame, Kind},
+    resume::{Plan, open},
 };
 
 /// One way to be broken.

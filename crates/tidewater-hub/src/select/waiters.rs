@@ -3,9 +3,11 @@
 use std::task::Waker;
 
 use crate::{
-    frame::{Batch, Facets, Kind},
-    index::{Entry, Index},
-    select::{Clause, Select},
+    log::frame::{Batch, Facets, Kind},
+    select::{
+        Clause, Select,
+        index::{Entry, Index},
+    },
 };
 
 /// The clients of a channel. A client has a slot from its first poll to its drop.
@@ -223,7 +225,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::frame::{At, Frame};
+    use crate::log::frame::{At, Frame};
 
     const MANY: usize = 15_000;
 
