@@ -90,7 +90,7 @@ impl Workload {
         };
         match self {
             Self::W1 => all(&[Contender::ALL], Load { events: pick(300, 100), ..PLAIN }),
-            Self::W1w8 => all(&[Contender::ALL], Load { events: pick(1000, 200), window: 8, ..PLAIN }),
+            Self::W1w8 => all(&[Contender::ALL], Load { events: pick(800, 200), window: 8, ..PLAIN }),
             Self::W1p => {
                 let one = Load { events: pick(300, 100), ..PLAIN };
                 two(("1 partition", one), ("64 partitions", Load { keys: 64, partitions: true, ..one }))

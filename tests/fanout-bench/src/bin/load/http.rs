@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn chunks_are_taken_off_wherever_the_bytes_are_cut() {
         for size in [1, 2, 7, STREAM.len()] {
-            let (mut response, mut body) = (Response::new(), Vec::new());
+            let (mut response, mut body) = (Response::new(), Vec::<u8>::new());
             for piece in STREAM.chunks(size) {
                 response.read(piece, |part| body.extend(part)).unwrap();
             }

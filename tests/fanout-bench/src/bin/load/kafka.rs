@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn numbers_are_zigzag() {
         let mut out = Vec::new();
-        [0, -1, 1, 256].map(|number| varint(&mut out, number));
+        [0, -1, 1, 256].iter().for_each(|number| varint(&mut out, *number));
         assert_eq!(out, [0, 1, 2, 0x80, 4]);
     }
 }
