@@ -14,6 +14,7 @@ use crate::{
     builder::ChannelBuilder,
     channel::Channel,
     state::Shared,
+    stream::beat,
     upstream::{Origin, Pulse, Upstream},
 };
 
@@ -135,6 +136,7 @@ impl Hub {
         }
         let shared = Arc::new(make(upstream.origin.clone()));
         upstream.join(shared.clone());
+        tokio::spawn(beat::turn(Arc::downgrade(&shared), shared.settings.heartbeat));
         channels.all.insert(name.clone(), (shared.clone(), upstream));
         drop(channels);
         Ok(Channel { hub: self.clone(), shared })

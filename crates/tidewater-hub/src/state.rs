@@ -22,6 +22,7 @@ use crate::{
     select::waiters::Waiters,
     settings::Settings,
     status::UpstreamState,
+    stream::beat::Clock,
     upstream::Origin,
     wire,
 };
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) counts: StreamCounts,
     state: Mutex<State>,
+    /// When clients are due a heartbeat.
+    pub(crate) clock: Clock,
     /// Counted up by every change that concerns a client which has everything: one that was parked and finds it unchanged
     /// need not take the lock.
     version: AtomicU64,
@@ -100,6 +103,7 @@ impl Shared {
                 generation: 0,
                 heartbeat: None,
             }),
+            clock: Clock::default(),
             version: AtomicU64::new(0),
             positioned: watch::Sender::new(false),
             warm: watch::Sender::new(true),
@@ -167,6 +171,18 @@ impl Shared {
             }
             state.heartbeat = None;
             self.changed();
+        }
+        wake(wakers);
+    }
+
+    /// The clock goes on: those who are due a heartbeat are woken.
+    pub(crate) fn beat(&self, ticks: u64) {
+        let mut wakers = Vec::new();
+        {
+            let state = self.lock();
+            for tick in self.clock.advance(ticks) {
+                state.waiters.beat(tick, &mut wakers);
+            }
         }
         wake(wakers);
     }

@@ -8,6 +8,7 @@ use crate::{
         Clause, Select,
         index::{Entry, Index},
     },
+    stream::beat::ROUND,
 };
 
 /// The clients of a channel. A client has a slot from its first poll to its drop.
@@ -18,6 +19,8 @@ pub(crate) struct Waiters {
     count: usize,
     /// Slots that wait at the end of the log for whatever comes, each once.
     idle: Vec<usize>,
+    /// Slots by the tick of a round at which they are due a heartbeat.
+    beats: [Vec<usize>; ROUND as usize],
     /// Those with a selection, each by one of its clauses.
     index: Index,
     /// How many of them.
@@ -34,6 +37,8 @@ struct Slot {
     mark: Mark,
     /// Whether it stands in `idle`.
     idle: bool,
+    /// Where it stands in `beats`.
+    beat: (usize, usize),
 }
 
 /// What a client wants, and where the index has it.
@@ -58,20 +63,33 @@ pub(crate) enum Mark {
 }
 
 impl Waiters {
-    pub(crate) fn add(&mut self, select: &Select) -> usize {
+    /// A client that is due a heartbeat at this tick of each round.
+    pub(crate) fn add(&mut self, select: &Select, due: u64) -> usize {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
         });
         let wish = (!select.is_all()).then(|| self.index(slot, select.clone()));
         self.selecting += usize::from(wish.is_some());
-        self.slots[slot] = Some(Slot { waker: None, wish, mark: Mark::Reading, idle: false });
+        let group = (due % ROUND) as usize;
+        let beat = (group, self.beats[group].len());
+        self.beats[group].push(slot);
+        self.slots[slot] = Some(Slot { waker: None, wish, mark: Mark::Reading, idle: false, beat });
         self.count += 1;
         slot
     }
 
     pub(crate) fn remove(&mut self, slot: usize) {
-        let Some(Slot { wish, .. }) = self.slots.get_mut(slot).and_then(Option::take) else { return };
+        let Some(Slot { wish, beat: (group, place), .. }) = self.slots.get_mut(slot).and_then(Option::take)
+        else {
+            return;
+        };
+        self.beats[group].swap_remove(place);
+        if let Some(moved) = self.beats[group].get(place)
+            && let Some(Some(moved)) = self.slots.get_mut(*moved)
+        {
+            moved.beat.1 = place;
+        }
         if let Some(wish) = wish {
             self.selecting -= 1;
             self.unindex(slot, wish);
@@ -172,6 +190,13 @@ impl Waiters {
         }
     }
 
+    /// The wakers of those who are due a heartbeat at a tick. They go on waiting for what they waited for.
+    pub(crate) fn beat(&self, tick: u64, wakers: &mut Vec<Waker>) {
+        let group = &self.beats[(tick % ROUND) as usize];
+        let due = group.iter().filter_map(|slot| self.slots.get(*slot)?.as_ref()?.waker.clone());
+        wakers.extend(due);
+    }
+
     /// The wakers of everybody, for what concerns all.
     pub(crate) fn all(&mut self, wakers: &mut Vec<Waker>) {
         self.idle.clear();
@@ -250,7 +275,7 @@ mod tests {
 
     impl Clients {
         fn come(&mut self, select: Select) -> usize {
-            let (number, slot) = (self.slots.len(), self.waiters.add(&select));
+            let (number, slot) = (self.slots.len(), self.waiters.add(&select, 0));
             self.slots.push(Some((slot, select)));
             self.park(number);
             number

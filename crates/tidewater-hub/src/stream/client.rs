@@ -1,19 +1,15 @@
 //! A client's phases: the shared bytes, its own path where it needs one, heartbeats, and its end.
 
 use std::{
-    pin::Pin,
     sync::{Arc, Weak},
     task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Bytes, BytesMut};
 use tidewater_core::{Cursor, Result};
-use tokio::{
-    sync::oneshot,
-    time::{Instant, Sleep},
-};
+use tokio::sync::oneshot;
 
-use super::{conflate::Conflation, past::Past};
+use super::{beat::ROUND, conflate::Conflation, past::Past};
 use crate::{
     backfill::Segment,
     log::frame::Batch,
@@ -37,7 +33,8 @@ pub(super) struct Client {
     pub(super) slot: usize,
     pub(super) generation: u64,
     pub(super) phase: Phase,
-    pub(super) heartbeat: Pin<Box<Sleep>>,
+    /// The tick of the channel's clock at which it gets a heartbeat.
+    pub(super) due: u64,
     pub(super) parked: Option<Parked>,
 }
 
@@ -47,8 +44,6 @@ pub(super) struct Parked {
     waker: Waker,
     /// The channel's version then.
     version: u64,
-    /// Whether its heartbeat will wake it.
-    armed: bool,
 }
 
 pub(super) enum Phase {
@@ -102,16 +97,12 @@ impl Client {
 
     /// Nothing else is to be written: is it time for a cursor (I6)?
     pub(super) fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        if self.parked_by(cx).is_some_and(|parked| parked.armed) && !self.heartbeat.is_elapsed() {
+        let now = self.shared.clock.now();
+        if now < self.due {
             return Poll::Pending;
         }
-        let due = self.heartbeat.as_mut().poll(cx);
-        if let Some(parked) = self.parked.as_mut().filter(|parked| parked.waker.will_wake(cx.waker())) {
-            parked.armed = due.is_pending();
-        }
-        ready!(due);
-        let next = Instant::now() + self.shared.settings.heartbeat;
-        self.heartbeat.as_mut().reset(next);
+        // The same tick of every round, of those that it has missed one.
+        self.due += (now - self.due) / ROUND * ROUND + ROUND;
         let own = match &mut self.phase {
             Phase::Shared { next, at } => {
                 let mut state = self.shared.lock();
@@ -239,7 +230,7 @@ fn park(state: &mut State, shared: &Shared, slot: usize, parked: &mut Option<Par
     let version = shared.version();
     match parked {
         Some(parked) if parked.waker.will_wake(waker) => parked.version = version,
-        parked => *parked = Some(Parked { waker: waker.clone(), version, armed: false }),
+        parked => *parked = Some(Parked { waker: waker.clone(), version }),
     }
 }
 

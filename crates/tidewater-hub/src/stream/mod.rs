@@ -5,8 +5,10 @@
 //! | `client` | the phases of a client, and the two in the log: the shared bytes, and a path of its own |
 //! | `past` | the two phases behind the log: waiting for a piece of the past, and reading it |
 //! | `lag` | what happens to a client that fell off the log |
+//! | `beat` | when a client is due a heartbeat |
 //! | `conflate` | a client that gets the newest of each key: pure |
 
+pub(crate) mod beat;
 mod client;
 mod conflate;
 mod lag;
@@ -23,9 +25,9 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 use tidewater_core::Cursor;
-use tokio::time::sleep;
 
 use self::{
+    beat::Clock,
     client::{Client, Phase},
     past::Past,
 };
@@ -74,10 +76,10 @@ impl EventStream {
             if state.draining {
                 None
             } else {
-                plan(&shared, &state, &begun).map(|plan| (plan, state.add(&select)))
+                plan(&shared, &state, &begun).map(|plan| (plan, state.add(&select, &shared.clock)))
             }
         };
-        let Some((plan, (slot, generation, next, head))) = made else {
+        let Some((plan, (slot, generation, next, head, due))) = made else {
             return Self::closed(shared.jittered_retry());
         };
         shared.count_client(true);
@@ -101,11 +103,9 @@ impl EventStream {
             Place::Own(next) => Phase::Own { next, walk: Walk { cursor } },
             Place::Backfill => Phase::fetch(&shared, Past::new(cursor, head)),
         };
-        let every = shared.settings.heartbeat;
-        let heartbeat = Box::pin(sleep(every.mul_f64(0.5 + fastrand::f64() / 2.0)));
         Self {
             queued: Some(first),
-            client: Some(Client { shared, select, lag, slot, generation, phase, heartbeat, parked: None }),
+            client: Some(Client { shared, select, lag, slot, generation, phase, due, parked: None }),
         }
     }
 }
@@ -145,13 +145,14 @@ impl fmt::Debug for EventStream {
 }
 
 impl State {
-    /// A slot for a client, the generation it belongs to, and the live edge.
-    fn add(&mut self, select: &Select) -> (usize, u64, u64, Arc<Cursor>) {
-        let slot = self.waiters.add(select);
+    /// A slot for a client, the generation it belongs to, the live edge, and when it is due a heartbeat.
+    fn add(&mut self, select: &Select, clock: &Clock) -> (usize, u64, u64, Arc<Cursor>, u64) {
+        let due = clock.first();
+        let slot = self.waiters.add(select, due);
         let (next, head) = match &self.log {
             Some(log) => (log.next(), log.head().clone()),
             None => (0, Arc::default()),
         };
-        (slot, self.generation, next, head)
+        (slot, self.generation, next, head, due)
     }
 }
