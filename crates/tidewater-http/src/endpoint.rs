@@ -67,13 +67,13 @@ impl Endpoint {
     ///
     /// # Cancel safety
     /// Safe, but for a `POST`: one that is dropped may or may not have published.
-    pub async fn respond<B>(&self, request: Request<B>) -> Response<Body>
+    pub fn respond<B>(&self, request: Request<B>) -> impl Future<Output = Response<Body>> + Unpin
     where
         B: http_body::Body,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         // Servers keep the room of this future for as long as the connection lives, and a stream's connection lives long.
-        Box::pin(self.answer(request)).await
+        Box::pin(self.answer(request))
     }
 
     async fn answer<B>(&self, request: Request<B>) -> Response<Body>

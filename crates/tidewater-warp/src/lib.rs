@@ -54,10 +54,11 @@ pub fn sse(
     let endpoint = endpoint.into();
     warp::path::end().and(head()).and(warp::body::stream()).then(move |parts, body| {
         let endpoint = endpoint.clone();
-        async move {
+        // warp keeps the room of what answers for as long as the connection lives.
+        Box::pin(async move {
             let body = StreamBody::new(TryStreamExt::map_ok(body, Frame::data));
             respond(endpoint.respond(Request::from_parts(parts, body)).await)
-        }
+        })
     })
 }
 

@@ -52,7 +52,8 @@ fn connection(stream: TcpStream, site: Arc<Site>, connections: &GracefulShutdown
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY is not set");
     }
-    let service = service_fn(move |request| answer(site.clone(), request));
+    // hyper keeps the room of what answers for as long as the connection lives.
+    let service = service_fn(move |request| Box::pin(answer(site.clone(), request)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

@@ -33,7 +33,7 @@ pub(crate) struct Waiters {
 #[derive(Debug)]
 struct Slot {
     waker: Option<Waker>,
-    wish: Option<Wish>,
+    wish: Option<Box<Wish>>,
     mark: Mark,
     /// Whether it stands in `idle`.
     idle: bool,
@@ -69,7 +69,7 @@ impl Waiters {
             self.slots.push(None);
             self.slots.len() - 1
         });
-        let wish = (!select.is_all()).then(|| self.index(slot, select.clone()));
+        let wish = (!select.is_all()).then(|| Box::new(self.index(slot, select.clone())));
         self.selecting += usize::from(wish.is_some());
         let group = (due % ROUND) as usize;
         let beat = (group, self.beats[group].len());
@@ -92,7 +92,7 @@ impl Waiters {
         }
         if let Some(wish) = wish {
             self.selecting -= 1;
-            self.unindex(slot, wish);
+            self.unindex(slot, *wish);
         }
         self.free.push(slot);
         self.count -= 1;

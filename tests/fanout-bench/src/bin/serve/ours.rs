@@ -67,7 +67,7 @@ async fn hyper(channel: Channel, address: SocketAddr) -> Result<()> {
 async fn connection(stream: TcpStream, endpoint: Endpoint) -> Result<(), hyper::Error> {
     let answer = move |request: Request<Incoming>| {
         let endpoint = endpoint.clone();
-        async move { Ok::<Response<Body>, Infallible>(endpoint.respond(request).await) }
+        Box::pin(async move { Ok::<Response<Body>, Infallible>(endpoint.respond(request).await) })
     };
     http1::Builder::new()
         .timer(TokioTimer::new())
