@@ -3,7 +3,7 @@
 use std::{ffi::OsStr, num::NonZeroU64, time::Duration};
 
 use clap::builder::{StringValueParser, TypedValueParser};
-use tidewater::{AllowedReplay, LagPolicy};
+use tidewater::{AllowedReplay, LagPolicy, Prewarm};
 
 use crate::{
     failure::Failure,
@@ -44,6 +44,14 @@ pub(crate) struct Args {
     /// How far back clients of this channel may go: all (the default), log (what is in memory), or a time (30m, 24h).
     #[arg(long = "replay", value_name = "NAME=LIMIT", value_parser = replay)]
     replay: Vec<(String, AllowedReplay)>,
+    /// How much of the past this channel reads into memory when it starts, for clients that come back: a number of events, a
+    /// size (16MiB), a time (5m), several behind commas, or off. The default is 8192,8MiB.
+    #[arg(long = "prewarm", value_name = "NAME=BOUND[,BOUND]", value_parser = prewarm)]
+    prewarm: Vec<(String, Option<Prewarm>)>,
+    /// How long a message of this channel may wait for others, so that clients get them in one write (5ms). The default is
+    /// not at all.
+    #[arg(long = "linger", value_name = "NAME=DURATION", value_parser = linger)]
+    linger: Vec<(String, Duration)>,
     /// Let pages of this origin read the channels, and publish where that is allowed.
     #[arg(long = "cors-origin", value_name = "ORIGIN")]
     origins: Vec<String>,
@@ -85,7 +93,13 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         args.listen,
         args.server,
         args.channels,
-        &ByName { publish: args.publish, lag: args.lag, replay: args.replay },
+        &ByName {
+            publish: args.publish,
+            lag: args.lag,
+            replay: args.replay,
+            prewarm: args.prewarm,
+            linger: args.linger,
+        },
         &args.origins,
         usize::try_from(args.max_body.get()).unwrap_or(usize::MAX),
         args.drain_timeout,
@@ -143,6 +157,41 @@ fn replay(text: &str) -> Result<(String, AllowedReplay), String> {
     Ok((name, limit))
 }
 
+/// Splits `NAME=BOUND,BOUND`.
+fn prewarm(text: &str) -> Result<(String, Option<Prewarm>), String> {
+    let (name, bounds) = of_channel(text, "orders=10000,16MiB,5m")?;
+    if bounds == "off" {
+        return Ok((name, None));
+    }
+    // What is not said is bounded by the log alone.
+    let mut window = Prewarm { events: usize::MAX, bytes: usize::MAX, age: None };
+    for bound in bounds.split(',').map(str::trim) {
+        if let Ok(events) = bound.parse() {
+            window.events = events;
+        } else if let Some(bytes) = size(bound) {
+            window.bytes = bytes;
+        } else {
+            window.age = Some(humantime::parse_duration(bound).map_err(|_| {
+                format!("{bound:?} is no bound: write a number of events, a size such as 16MiB, a time such as 5m, or off")
+            })?);
+        }
+    }
+    Ok((name, Some(window)))
+}
+
+/// Splits `NAME=DURATION`.
+fn linger(text: &str) -> Result<(String, Duration), String> {
+    let (name, linger) = of_channel(text, "orders=5ms")?;
+    Ok((name, duration(linger)?))
+}
+
+/// A number of bytes with its unit.
+fn size(text: &str) -> Option<usize> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
+    let (number, shift) = units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)))?;
+    number.trim().parse::<usize>().ok()?.checked_mul(1 << shift)
+}
+
 fn of_channel<'a>(text: &'a str, example: &str) -> Result<(String, &'a str), String> {
     let (name, value) =
         text.split_once('=').ok_or_else(|| format!("it wants the name of a channel first: {example}"))?;
@@ -171,5 +220,21 @@ mod tests {
         assert_eq!(replay("a=log"), Ok(("a".into(), AllowedReplay::Log)));
         assert_eq!(replay("a=1h 30m"), Ok(("a".into(), AllowedReplay::Age(Duration::from_secs(5400)))));
         assert!(replay("a=soon").unwrap_err().contains("24h"));
+    }
+
+    #[test]
+    fn windows_and_waits_are_read() {
+        let window = |text: &str| prewarm(&format!("a={text}")).map(|(_, window)| window);
+        let most = Prewarm { events: usize::MAX, bytes: usize::MAX, age: None };
+        assert_eq!(window("off"), Ok(None));
+        assert_eq!(window("500"), Ok(Some(Prewarm { events: 500, ..most })));
+        let all = Prewarm { events: 500, bytes: 2 << 20, age: Some(Duration::from_secs(300)) };
+        assert_eq!(window("500, 2MiB, 5m"), Ok(Some(all)));
+        for wrong in ["", "many", "2MB", "-1", "99999999999999999999GiB"] {
+            assert!(window(wrong).unwrap_err().contains("16MiB"), "{wrong}");
+        }
+        assert!(prewarm("500").unwrap_err().contains("orders="));
+        assert_eq!(linger("a=5ms"), Ok(("a".into(), Duration::from_millis(5))));
+        assert!(linger("a=soon").unwrap_err().contains("500ms"));
     }
 }

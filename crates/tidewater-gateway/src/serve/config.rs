@@ -3,7 +3,7 @@
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
 use tidewater::http::Cors;
-use tidewater::{AllowedReplay, LagPolicy, SourceUrl};
+use tidewater::{AllowedReplay, LagPolicy, Prewarm, SourceUrl};
 
 use super::ServerKind;
 use crate::failure::Failure;
@@ -29,6 +29,9 @@ pub(crate) struct ChannelConfig {
     /// Its own policy, and those that clients may choose; none: the library's default.
     pub(super) lag: Vec<LagPolicy>,
     pub(super) replay: AllowedReplay,
+    /// `None`: the library's default.
+    pub(super) prewarm: Option<Option<Prewarm>>,
+    pub(super) linger: Duration,
 }
 
 /// What is said of channels by their names.
@@ -37,6 +40,8 @@ pub(crate) struct ByName {
     pub(crate) publish: Vec<String>,
     pub(crate) lag: Vec<(String, Vec<LagPolicy>)>,
     pub(crate) replay: Vec<(String, AllowedReplay)>,
+    pub(crate) prewarm: Vec<(String, Option<Prewarm>)>,
+    pub(crate) linger: Vec<(String, Duration)>,
 }
 
 impl Config {
@@ -90,16 +95,22 @@ impl ChannelConfig {
         let publish = is_memory || by_name.publish.contains(&name);
         let lag = find(&by_name.lag, &name).cloned().unwrap_or_default();
         let replay = find(&by_name.replay, &name).copied().unwrap_or_default();
-        Ok(Self { name, url, publish, lag, replay })
+        let prewarm = find(&by_name.prewarm, &name).copied();
+        let linger = find(&by_name.linger, &name).copied().unwrap_or_default();
+        Ok(Self { name, url, publish, lag, replay, prewarm, linger })
     }
 }
 
 impl ByName {
     /// Each name is a channel's, and nothing is said twice.
     fn check(&self, channels: &[(String, String)]) -> Result<(), Failure> {
-        let lag: Vec<_> = self.lag.iter().map(|(name, _)| name).collect();
-        let replay: Vec<_> = self.replay.iter().map(|(name, _)| name).collect();
-        for (option, names) in [("--lag", &lag), ("--replay", &replay)] {
+        let once = [
+            ("--lag", names(&self.lag)),
+            ("--replay", names(&self.replay)),
+            ("--prewarm", names(&self.prewarm)),
+            ("--linger", names(&self.linger)),
+        ];
+        for (option, names) in &once {
             let mut said = HashSet::new();
             if let Some(twice) = names.iter().find(|name| !said.insert(**name)) {
                 return Err(Failure::usage(format_args!(
@@ -107,8 +118,8 @@ impl ByName {
                 )));
             }
         }
-        let publish = self.publish.iter().collect();
-        for (option, names) in [("--allow-publish", publish), ("--lag", lag), ("--replay", replay)] {
+        let publish = ("--allow-publish", self.publish.iter().collect());
+        for (option, names) in std::iter::once(publish).chain(once) {
             let is_known = |name: &String| channels.iter().any(|(known, _)| known == name);
             if let Some(unknown) = names.into_iter().find(|name| !is_known(name)) {
                 let known: Vec<_> = channels.iter().map(|(name, _)| name.as_str()).collect();
@@ -120,6 +131,10 @@ impl ByName {
         }
         Ok(())
     }
+}
+
+fn names<T>(all: &[(String, T)]) -> Vec<&String> {
+    all.iter().map(|(name, _)| name).collect()
 }
 
 fn find<'a, T>(all: &'a [(String, T)], name: &str) -> Option<&'a T> {

@@ -126,9 +126,13 @@ impl Site {
 
 impl Served {
     fn open(hub: &Hub, config: &ChannelConfig, site: &Config) -> Result<Self, Failure> {
-        let ChannelConfig { name, url, publish, lag, replay } = config;
+        let ChannelConfig { name, url, publish, lag, replay, prewarm, linger } = config;
         let at = |error: Error| error.context(format!("--channel {name}"));
-        let mut builder = hub.channel(name).source(open_source(url).map_err(at)?).replay(*replay);
+        let mut builder =
+            hub.channel(name).source(open_source(url).map_err(at)?).replay(*replay).linger(*linger);
+        if let Some(prewarm) = prewarm {
+            builder = builder.prewarm(*prewarm);
+        }
         if let Some((own, choices)) = lag.split_first() {
             builder = builder.lag(*own).lag_choices(choices.iter().copied());
         }
