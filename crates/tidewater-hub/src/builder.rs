@@ -19,6 +19,9 @@ use crate::{
     wire,
 };
 
+/// Longer than anybody lets messages wait.
+const MAX_LINGER: Duration = Duration::from_secs(60);
+
 /// A channel in the making. [`open`](Self::open) makes it.
 #[must_use = "a channel is made by open()"]
 pub struct ChannelBuilder {
@@ -139,9 +142,9 @@ impl ChannelBuilder {
     }
 
     /// How long a message may wait for others, so that clients get them in one write: at high rates it trades latency for
-    /// processor time. Default: not at all; what comes together goes out together anyway.
+    /// processor time. Default: not at all; what comes together goes out together anyway. A minute at most.
     pub fn linger(mut self, linger: Duration) -> Self {
-        self.settings.linger = linger;
+        self.settings.linger = linger.min(MAX_LINGER);
         self
     }
 

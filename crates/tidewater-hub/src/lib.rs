@@ -35,12 +35,14 @@
 //! | `select` | what a client wants, and whom a message wakes: pure |
 //! | `state` | log and waiters under one lock |
 //! | `resume` | where a client starts, how far back it may go, and what it gets on its own path: pure, but for what has to be asked |
+//! | `ask` | what the source is asked while a client waits |
 //! | `backfill` | readers of the past, shared by clients |
 //! | `stream` | one client, from its first block to its end |
 //! | `model` | tests only: a model that holds all of it to I1 to I6, and faults that it has to notice |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod ask;
 mod backfill;
 mod builder;
 mod channel;

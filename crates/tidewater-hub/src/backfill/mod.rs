@@ -29,9 +29,12 @@ use std::{
 };
 
 use tidewater_core::{Cursor, Result, Retry, Subscription};
-use tokio::{sync::oneshot, time::sleep};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
 
-use crate::{state::Shared, upstream::answered};
+use crate::{ask::answered, state::Shared};
 use queue::{Ask, NEAR, distance};
 use readers::{Permit, Turn, WARM};
 use segment::Reader;
@@ -39,14 +42,22 @@ use segment::Reader;
 pub(crate) use readers::{READERS, Readers};
 pub(crate) use segment::Segment;
 
-/// Segments that are kept.
+/// Segments that are kept, and for how long.
+const KEPT_FOR: Duration = Duration::from_secs(30);
 const KEPT: usize = if cfg!(test) { 2 } else { 16 };
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
 
 /// The pieces of the past that a channel has at hand.
 #[derive(Debug, Default)]
-pub(crate) struct Backfill(Mutex<VecDeque<Arc<Segment>>>);
+pub(crate) struct Backfill(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    segments: VecDeque<(Instant, Arc<Segment>)>,
+    /// Counted up when what was read before is of a log that is no more.
+    generation: u64,
+}
 
 /// Fetches the segment after a cursor. A reader that has begun goes on when the receiver is dropped, up to the end of
 /// the segment; while it waits for its turn, or for a broker that can't be reached, it ends with the receiver, so that
@@ -80,8 +91,6 @@ pub(crate) fn fetch(shared: &Arc<Shared>, cursor: Cursor) -> oneshot::Receiver<R
         };
         // A client that is gone wants nothing more.
         drop(sender.send(result.map(|segment| Arc::downgrade(&segment))));
-        sleep(WARM).await;
-        shared.origin.readers.cool();
     });
     receiver
 }
@@ -91,7 +100,19 @@ pub(crate) fn fetch(shared: &Arc<Shared>, cursor: Cursor) -> oneshot::Receiver<R
 /// # Errors
 /// [`Unavailable`](tidewater_core::ErrorKind::Unavailable) if neither a reader nor the source answers in time.
 pub(crate) async fn at(shared: &Shared, time: SystemTime) -> Result<Cursor> {
-    let ask = Ask { channel: shared.name.clone(), wanted: None, distance: NEAR };
+    resolve(shared, time, NEAR).await
+}
+
+/// [`at`], for what everybody waits for: before what anybody wants for itself.
+///
+/// # Errors
+/// As [`at`].
+pub(crate) async fn limit(shared: &Shared, time: SystemTime) -> Result<Cursor> {
+    resolve(shared, time, 0).await
+}
+
+async fn resolve(shared: &Shared, time: SystemTime, distance: u64) -> Result<Cursor> {
+    let ask = Ask { channel: shared.name.clone(), wanted: None, distance, follows: false };
     let _permit = answered(async { Ok(shared.origin.readers.turn(ask).await) }).await?;
     Ok(answered(shared.source().subscribe(Subscription::at(time))).await?.start)
 }
@@ -103,16 +124,20 @@ enum Found {
 
 /// Waits until there is a segment for this cursor, or a reader's turn to fill one.
 async fn look(shared: &Shared, cursor: &Cursor) -> Found {
+    let mut follows = true;
     loop {
         if let Some(segment) = shared.backfill.find(cursor) {
             return Found::Segment(segment);
         }
         let tail = shared.lock().log.as_ref().map(|log| log.tail_cursor().clone()).unwrap_or_default();
         let distance = distance(cursor, &tail);
-        let ask = Ask { channel: shared.name.clone(), wanted: Some(cursor.clone()), distance };
+        let ask = Ask { channel: shared.name.clone(), wanted: Some(cursor.clone()), distance, follows };
         match shared.origin.readers.turn(ask).await {
-            // An error only says that it has ended.
-            Turn::Follow(mut ended) => drop(ended.changed().await),
+            Turn::Follow(mut ended) => {
+                // An error only says that it has ended.
+                drop(ended.changed().await);
+                follows = false;
+            }
             // Another reader may have come by in the meantime.
             Turn::Read(permit) => match shared.backfill.find(cursor) {
                 Some(segment) => return Found::Segment(segment),
@@ -122,35 +147,65 @@ async fn look(shared: &Shared, cursor: &Cursor) -> Found {
     }
 }
 
-async fn fill(shared: &Shared, mut permit: Box<Permit>) -> Result<Arc<Segment>> {
+async fn fill(shared: &Arc<Shared>, mut permit: Box<Permit>) -> Result<Arc<Segment>> {
     let wanted = permit.wanted.clone().unwrap_or_default();
+    let generation = shared.backfill.lock().generation;
     let mut reader = match permit.warm.take() {
         Some(reader) => reader,
         None => Reader::open(shared, &wanted).await?,
     };
     let (segment, goes_on) = reader.fill(shared, &wanted).await?;
     let segment = Arc::new(segment);
-    shared.backfill.keep(segment.clone());
+    shared.backfill.keep(segment.clone(), generation);
     if goes_on {
         permit.keep(&shared.name, reader);
     }
+    tokio::spawn(clean_up(Arc::downgrade(shared)));
     Ok(segment)
+}
+
+/// Ends what nobody has gone on with, and forgets what has been kept for long enough.
+async fn clean_up(shared: Weak<Shared>) {
+    sleep(WARM).await;
+    if let Some(shared) = shared.upgrade() {
+        shared.origin.readers.cool();
+    }
+    sleep(KEPT_FOR - WARM).await;
+    if let Some(shared) = shared.upgrade() {
+        shared.backfill.expire();
+    }
 }
 
 impl Backfill {
     fn find(&self, cursor: &Cursor) -> Option<Arc<Segment>> {
-        self.lock().iter().find(|segment| segment.suits(cursor)).cloned()
+        let kept = self.lock();
+        kept.segments.iter().map(|(_, segment)| segment).find(|segment| segment.suits(cursor)).cloned()
     }
 
-    fn keep(&self, segment: Arc<Segment>) {
-        let mut segments = self.lock();
-        if segments.len() >= KEPT {
-            segments.pop_front();
+    /// Keeps a segment that was begun in this generation.
+    fn keep(&self, segment: Arc<Segment>, generation: u64) {
+        let mut kept = self.lock();
+        if kept.generation != generation {
+            return;
         }
-        segments.push_back(segment);
+        if kept.segments.len() >= KEPT {
+            kept.segments.pop_front();
+        }
+        kept.segments.push_back((Instant::now(), segment));
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Segment>>> {
+    fn expire(&self) {
+        self.lock().segments.retain(|(since, _)| since.elapsed() < KEPT_FOR);
+    }
+
+    /// The broker's log turned out shorter than it was: what was read of it may be there no more.
+    pub(crate) fn forget(&self) {
+        let mut kept = self.lock();
+        kept.generation += 1;
+        kept.segments.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -89,7 +89,7 @@ async fn read(warming: &mut [Warming], until: &Cursor) -> Result<()> {
         return Ok(());
     }
     // It is nobody's segment, so nobody follows; and whoever comes back waits for it, so it is as near as can be.
-    let ask = Ask { channel: shared.name.clone(), wanted: None, distance: 0 };
+    let ask = Ask { channel: shared.name.clone(), wanted: None, distance: 0, follows: false };
     let _turn = match shared.origin.readers.turn(ask).await {
         Turn::Read(permit) => permit,
         Turn::Follow(_) => return Err(unavailable("there is no reader for it")),
@@ -105,7 +105,11 @@ async fn read(warming: &mut [Warming], until: &Cursor) -> Result<()> {
             Some(delivery) => delivery?,
             None => return Err(unavailable("the source ended its stream")),
         };
-        let Some(delivery) = before(delivery, until)? else { continue };
+        let delivery = before(delivery, until)?;
+        if matches!(&delivery, Delivery::Progress(to) if cursor.dominates(to)) {
+            // Nothing new; and it would end a batch.
+            continue;
+        }
         apply(&delivery, &mut cursor);
         for own in &mut *warming {
             own.add(&delivery);
@@ -175,22 +179,40 @@ fn clamped(cursor: &Cursor, until: &Cursor) -> Result<Cursor> {
     cursor.topics().iter().filter_map(clamp).collect()
 }
 
-/// What of a delivery is before a place; the rest is in the log.
-fn before(delivery: Delivery, until: &Cursor) -> Result<Option<Delivery>> {
+/// What of a delivery is before a place; the rest is in the log. That something of a partition is past it says that nothing
+/// before it comes any more.
+fn before(delivery: Delivery, until: &Cursor) -> Result<Delivery> {
     let end = |tag, partition| until.next_offset(tag, partition).unwrap_or(0);
     Ok(match delivery {
         Delivery::Message(message) => {
             let offset = message.position.offset().unwrap_or(u64::MAX);
-            (offset < end(message.tag, message.partition)).then_some(Delivery::Message(message))
+            if offset < end(message.tag, message.partition) {
+                Delivery::Message(message)
+            } else {
+                reached(until, message.tag, message.partition)
+            }
         }
         Delivery::Gap(gap) => {
             let missing = gap.missing.clone().ok_or_else(|| unavailable("something was lost"))?;
             let missing = missing.start..missing.end.min(end(gap.tag, gap.partition));
-            (!missing.is_empty()).then(|| Delivery::Gap(Gap { missing: Some(missing), ..gap }))
+            if missing.is_empty() {
+                reached(until, gap.tag, gap.partition)
+            } else {
+                Delivery::Gap(Gap { missing: Some(missing), ..gap })
+            }
         }
-        Delivery::Progress(to) => Some(Delivery::Progress(clamped(&to, until)?)),
+        Delivery::Progress(to) => Delivery::Progress(clamped(&to, until)?),
         Delivery::Epoch(_) => return Err(unavailable("the topic was made anew")),
     })
+}
+
+/// One partition has come to the end.
+fn reached(until: &Cursor, tag: TopicTag, partition: u32) -> Delivery {
+    let mut to = Cursor::default();
+    if let Some(topic) = until.topic(tag) {
+        to.raise(tag, topic.epoch, partition, topic.offset(partition));
+    }
+    Delivery::Progress(to)
 }
 
 fn unavailable(why: &str) -> Error {

@@ -28,6 +28,9 @@ pub(super) struct Ask {
     pub(super) wanted: Option<Cursor>,
     /// How far behind the log that is, in offsets.
     pub(super) distance: u64,
+    /// Whether another reader will do that begins before it and may come by. Readers don't always get so far: whoever
+    /// followed one in vain waits for one of its own.
+    pub(super) follows: bool,
 }
 
 /// Those who wait, and the readers that read. `R` is how somebody is answered.
@@ -86,7 +89,7 @@ impl<R> Queue<R> {
 
     /// A reader that is under way and comes by here soon: told when it has ended.
     pub(super) fn passing(&self, ask: &Ask) -> Option<watch::Receiver<()>> {
-        let wanted = ask.wanted.as_ref()?;
+        let wanted = ask.wanted.as_ref().filter(|_| ask.follows)?;
         let passes = |running: &&Running| {
             let from =
                 running.ask.wanted.as_ref().filter(|_| Arc::ptr_eq(&running.ask.channel, &ask.channel));
@@ -102,6 +105,9 @@ impl<R> Queue<R> {
 
     /// Who begins now, if a reader is free. Those who are `gone` are forgotten.
     pub(super) fn start(&mut self, gone: impl Fn(&R) -> bool) -> Option<Started<R>> {
+        if self.running.len() >= self.readers {
+            return None;
+        }
         self.waiting.retain(|(_, reply)| !gone(reply));
         let (index, oldest) = self.choose()?;
         let (mut ask, reply) = self.waiting.remove(index)?;
@@ -121,11 +127,8 @@ impl<R> Queue<R> {
 
     /// The one to serve, and whether that is for having waited longest.
     fn choose(&self) -> Option<(usize, bool)> {
-        if self.running.len() >= self.readers || self.waiting.is_empty() {
-            return None;
-        }
         if !self.running.iter().any(|running| running.oldest) {
-            return Some((0, true));
+            return (!self.waiting.is_empty()).then_some((0, true));
         }
         let (index, (nearest, _)) =
             self.waiting.iter().enumerate().min_by_key(|(_, (ask, _))| ask.distance)?;
@@ -136,25 +139,22 @@ impl<R> Queue<R> {
 
     /// Takes out those who can follow, and moves the start to before all of them.
     fn gather(&mut self, ask: &mut Ask) -> Vec<R> {
-        let Some(first) = ask.wanted.clone() else { return Vec::new() };
-        let mut start = first.clone();
-        let mut all = vec![first];
+        let Some(mut start) = ask.wanted.clone() else { return Vec::new() };
+        // From the start to the farthest of them: distances along one order add up.
+        let mut farthest: u64 = 0;
         let mut followers = Vec::new();
         for (other, reply) in std::mem::take(&mut self.waiting) {
-            let joined = Some(&other)
-                .filter(|other| Arc::ptr_eq(&other.channel, &ask.channel))
-                .and_then(|other| other.wanted.as_ref())
-                .and_then(|wanted| Some((before_both(&start, wanted)?, wanted)))
-                .filter(|(before, wanted)| {
-                    let in_reach = |place: &Cursor| {
-                        offsets_between(before, place).is_some_and(|offsets| offsets <= WINDOW)
-                    };
-                    in_reach(wanted) && (*before == start || all.iter().all(in_reach))
-                });
-            match joined {
-                Some((before, wanted)) => {
-                    start = before;
-                    all.push(wanted.clone());
+            let wanted =
+                other.wanted.as_ref().filter(|_| other.follows && Arc::ptr_eq(&other.channel, &ask.channel));
+            let reach = wanted.and_then(|wanted| {
+                let before = before_both(&start, wanted)?;
+                let all = farthest.saturating_add(offsets_between(&before, &start)?);
+                let all = all.max(offsets_between(&before, wanted)?);
+                (all <= WINDOW).then_some((before, all))
+            });
+            match reach {
+                Some(reach) => {
+                    (start, farthest) = reach;
                     followers.push(reply);
                 }
                 None => self.waiting.push_back((other, reply)),
@@ -240,6 +240,7 @@ mod tests {
                 channel: self.0.clone(),
                 distance: distance(&wanted, &cursor(&[HEAD; 2])),
                 wanted: Some(wanted),
+                follows: true,
             }
         }
     }
@@ -295,7 +296,9 @@ mod tests {
         assert!(queue.passing(&channel.ask([HEAD - 1, HEAD - 1])).is_some());
         assert!(queue.passing(&channel.ask([HEAD - 700, HEAD])).is_none(), "it begins before");
         assert!(Channel::new().ask([HEAD, HEAD]).wanted.is_some_and(|wanted| {
-            queue.passing(&Ask { channel: "c".into(), wanted: Some(wanted), distance: 0 }).is_none()
+            queue
+                .passing(&Ask { channel: "c".into(), wanted: Some(wanted), distance: 0, follows: true })
+                .is_none()
         }));
     }
 
@@ -307,6 +310,20 @@ mod tests {
         queue.push(channel.ask([0, 0]), 0);
         assert_eq!(served(&mut queue), [0]);
         assert!(queue.passing(&channel.ask([HEAD - 1, HEAD])).is_none());
+    }
+
+    /// Readers that come by and don't get so far can't keep anybody from a reader of his own.
+    #[test]
+    fn i5_who_followed_in_vain_follows_no_more() {
+        let channel = Channel::new();
+        let mut queue = Queue::new(2);
+        queue.push(channel.ask([HEAD - 4000, HEAD]), 0);
+        assert_eq!(served(&mut queue), [0]);
+        let again = Ask { follows: false, ..channel.ask([HEAD - 1000, HEAD]) };
+        assert!(queue.passing(&again).is_none());
+        queue.push(channel.ask([HEAD - 4001, HEAD]), 1);
+        queue.push(again, 2);
+        assert_eq!(served(&mut queue), [2], "nearer, and on its own");
     }
 
     #[test]
@@ -333,7 +350,12 @@ mod tests {
     fn a_reader_for_something_else_is_shared_with_nobody() {
         let channel = Channel::new();
         let mut queue = Queue::new(1);
-        let other = |channel: &Channel| Ask { channel: channel.0.clone(), wanted: None, distance: NEAR };
+        let other = |channel: &Channel| Ask {
+            channel: channel.0.clone(),
+            wanted: None,
+            distance: NEAR,
+            follows: true,
+        };
         queue.push(other(&channel), 0);
         queue.push(other(&channel), 1);
         let started = start(&mut queue).unwrap();

@@ -1,30 +1,27 @@
 //! How far back clients may go, where that is a time (I3).
 //!
-//! The source says which position a time is; where it can't, the times at which this node got its messages decide. The answer is shared: clients that come back together ask once a second, not each for itself.
+//! The source says which position a time is; where it can't, the times at which this node got its messages decide. The answer
+//! is shared: clients that come back together ask once a second, not each for itself.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tidewater_core::{Cursor, Error, ErrorKind, Result};
-use tokio::{sync::Mutex as AsyncMutex, time::Instant};
+use tidewater_core::{Cursor, Result};
+use tokio::time::Instant;
 
-use crate::{backfill, log::Log, settings::AllowedReplay, state::Shared};
+use crate::{ask::Question, backfill, log::Log, settings::AllowedReplay, state::Shared};
 
 /// How long an answer is good: by so much clients may go back further than they should.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The limit of a channel, as it was last asked for.
+/// The limit of a channel, as the source says it.
 #[derive(Debug, Default)]
-pub(crate) struct Limits(AsyncMutex<Last>);
-
-#[derive(Debug, Default)]
-struct Last {
-    /// What the source has said. It never goes back.
-    said: Cursor,
-    /// What it answered last, and when it was asked; nothing if it didn't.
-    given: Option<(Instant, Option<Arc<Cursor>>)>,
+pub(crate) struct Limits {
+    question: Question<Arc<Cursor>>,
+    /// It never goes back, but with the log itself: the generation that it is of.
+    said: Mutex<(u64, Cursor)>,
 }
 
 /// What bounds a client that comes.
@@ -60,31 +57,17 @@ pub(crate) async fn said(shared: &Shared) -> Result<Option<Arc<Cursor>>> {
     if !can.replay || !can.from_time {
         return Ok(None);
     }
-    let answer = |given: &Option<Arc<Cursor>>| match given {
-        Some(given) => Ok(Some(given.clone())),
-        None => {
-            Err(Error::new(ErrorKind::Unavailable, "the source does not say how far back clients may go"))
-        }
-    };
-    let mut last = shared.limits.0.lock().await;
-    if let Some((since, given)) = &last.given
-        && since.elapsed() < FRESH
-    {
-        return answer(given);
-    }
-    let asked = Instant::now();
+    shared.limits.question.ask(FRESH, ask(shared, age)).await.map(Some)
+}
+
+async fn ask(shared: &Shared, age: Duration) -> Result<Arc<Cursor>> {
+    let generation = shared.lock().generation;
     let time = SystemTime::now().checked_sub(age).unwrap_or(UNIX_EPOCH).max(UNIX_EPOCH);
-    let given = match backfill::at(shared, time).await {
-        Ok(said) => {
-            last.said.merge(&said);
-            Some(Arc::new(last.said.clone()))
-        }
-        Err(error) => {
-            tracing::debug!(channel = &*shared.name, "how far back clients may go is not known: {error}");
-            None
-        }
-    };
-    let result = answer(&given);
-    last.given = Some((asked, given));
-    result
+    let now = backfill::limit(shared, time).await?;
+    let mut said = shared.limits.said.lock().unwrap_or_else(PoisonError::into_inner);
+    if said.0 != generation {
+        *said = (generation, Cursor::default());
+    }
+    said.1.merge(&now);
+    Ok(Arc::new(said.1.clone()))
 }

@@ -7,6 +7,7 @@ use tidewater_core::{Bounds, Cursor, Error, ErrorKind, Result, Start, TopicCurso
 use tokio::time::timeout;
 
 use crate::{
+    ask::ASK,
     backfill,
     log::Log,
     resume::{
@@ -15,7 +16,6 @@ use crate::{
     },
     settings::AllowedReplay,
     state::{Shared, State},
-    upstream::ASK,
     wire,
 };
 

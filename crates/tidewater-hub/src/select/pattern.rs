@@ -12,7 +12,7 @@ pub(crate) const DOT: char = '.';
 const MOST_TOKENS: usize = 128;
 
 /// The topics that somebody wants: one by its name, or all that fit a pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TopicFilter {
     Name(Box<str>),
     /// Its tokens are checked: `*` and `>` stand alone, and `>` last.

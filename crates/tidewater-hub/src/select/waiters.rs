@@ -35,8 +35,8 @@ struct Slot {
     waker: Option<Waker>,
     wish: Option<Box<Wish>>,
     mark: Mark,
-    /// Whether it stands in `idle`.
-    idle: bool,
+    /// Where it stands in `idle`, if it does.
+    idle: Option<usize>,
     /// Where it stands in `beats`.
     beat: (usize, usize),
 }
@@ -74,16 +74,25 @@ impl Waiters {
         let group = (due % ROUND) as usize;
         let beat = (group, self.beats[group].len());
         self.beats[group].push(slot);
-        self.slots[slot] = Some(Slot { waker: None, wish, mark: Mark::Reading, idle: false, beat });
+        self.slots[slot] = Some(Slot { waker: None, wish, mark: Mark::Reading, idle: None, beat });
         self.count += 1;
         slot
     }
 
     pub(crate) fn remove(&mut self, slot: usize) {
-        let Some(Slot { wish, beat: (group, place), .. }) = self.slots.get_mut(slot).and_then(Option::take)
+        let Some(Slot { wish, idle, beat: (group, place), .. }) =
+            self.slots.get_mut(slot).and_then(Option::take)
         else {
             return;
         };
+        if let Some(place) = idle {
+            self.idle.swap_remove(place);
+            if let Some(moved) = self.idle.get(place)
+                && let Some(Some(moved)) = self.slots.get_mut(*moved)
+            {
+                moved.idle = Some(place);
+            }
+        }
         self.beats[group].swap_remove(place);
         if let Some(moved) = self.beats[group].get(place)
             && let Some(Some(moved)) = self.slots.get_mut(*moved)
@@ -138,7 +147,8 @@ impl Waiters {
         let Some(Some(client)) = self.slots.get_mut(slot) else { return };
         if whatever || client.wish.is_none() {
             client.mark = Mark::Reading;
-            if !std::mem::replace(&mut client.idle, true) {
+            if client.idle.is_none() {
+                client.idle = Some(self.idle.len());
                 self.idle.push(slot);
             }
         } else {
@@ -175,7 +185,7 @@ impl Waiters {
     pub(crate) fn appended(&mut self, batch: &Batch, wakers: &mut Vec<Waker>) {
         for slot in std::mem::take(&mut self.idle) {
             if let Some(Some(client)) = self.slots.get_mut(slot) {
-                client.idle = false;
+                client.idle = None;
                 if client.mark == Mark::Reading {
                     wakers.extend(client.waker.take());
                 }
@@ -201,7 +211,7 @@ impl Waiters {
     pub(crate) fn all(&mut self, wakers: &mut Vec<Waker>) {
         self.idle.clear();
         for client in self.slots.iter_mut().flatten() {
-            client.idle = false;
+            client.idle = None;
             wakers.extend(client.waker.take());
         }
     }

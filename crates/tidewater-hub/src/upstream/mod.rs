@@ -31,7 +31,7 @@ use tokio::{sync::watch, task::AbortHandle};
 
 use crate::state::Shared;
 
-pub(crate) use origin::{ASK, Origin, answered};
+pub(crate) use origin::Origin;
 
 /// One subscription, and the channels that it is for. It ends when it is dropped.
 pub(crate) struct Upstream {

@@ -5,16 +5,12 @@ use std::{
     time::Duration,
 };
 
-use tidewater_core::{Bounds, Error, ErrorKind, Result, Source};
-use tokio::{
-    sync::Mutex as AsyncMutex,
-    time::{Instant, timeout},
+use tidewater_core::{Bounds, Result, Source};
+
+use crate::{
+    ask::{Question, answered},
+    backfill::Readers,
 };
-
-use crate::backfill::Readers;
-
-/// How long an answer of the broker is waited for while a client is being answered.
-pub(crate) const ASK: Duration = Duration::from_secs(5);
 
 /// A source, with its readers of the past and the last reading of its bounds.
 #[derive(Debug)]
@@ -23,35 +19,17 @@ pub(crate) struct Origin {
     pub(crate) readers: Arc<Readers>,
     /// How often the subscription had stalled, and was made anew.
     pub(crate) stalls: AtomicU64,
-    /// The broker's bounds, and when reading them began.
-    bounds: AsyncMutex<Option<(Instant, Arc<Bounds>)>>,
+    bounds: Question<Arc<Bounds>>,
 }
 
 impl Origin {
     pub(crate) fn new(source: Arc<dyn Source>) -> Self {
-        Self { source, readers: Arc::default(), stalls: AtomicU64::new(0), bounds: AsyncMutex::default() }
+        Self { source, readers: Arc::default(), stalls: AtomicU64::new(0), bounds: Question::default() }
     }
 
     /// The broker's bounds, read after this call began. Callers at the same time share one reading, whichever of the
     /// upstream's channels they come from.
     pub(crate) async fn bounds(&self) -> Result<Arc<Bounds>> {
-        let asked = Instant::now();
-        let mut last = self.bounds.lock().await;
-        if let Some((began, bounds)) = &*last
-            && *began > asked
-        {
-            return Ok(bounds.clone());
-        }
-        let began = Instant::now();
-        let bounds = Arc::new(answered(self.source.bounds()).await?);
-        *last = Some((began, bounds.clone()));
-        Ok(bounds)
+        self.bounds.ask(Duration::ZERO, async { answered(self.source.bounds()).await.map(Arc::new) }).await
     }
-}
-
-/// The source's answer, or an error when it takes longer than a client can wait for.
-pub(crate) async fn answered<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(ASK, answer).await.unwrap_or_else(|_| {
-        Err(Error::new(ErrorKind::Unavailable, format!("the source did not answer within {ASK:?}")))
-    })
 }
