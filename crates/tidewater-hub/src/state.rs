@@ -141,7 +141,6 @@ impl Shared {
             self.warm.send_replace(!warming);
             if state.log.is_some() {
                 state.generation += 1;
-                self.backfill.forget();
             }
             state.topics = topics;
             let log = Log::new(self.settings.log, start);

@@ -55,8 +55,8 @@ pub(crate) struct Backfill(Mutex<Kept>);
 #[derive(Debug, Default)]
 struct Kept {
     segments: VecDeque<(Instant, Arc<Segment>)>,
-    /// Counted up when what was read before is of a log that is no more.
-    generation: u64,
+    /// How often the upstream has begun anew.
+    starts: u64,
 }
 
 /// Fetches the segment after a cursor. A reader that has begun goes on when the receiver is dropped, up to the end of
@@ -149,15 +149,15 @@ async fn look(shared: &Shared, cursor: &Cursor) -> Found {
 
 async fn fill(shared: &Arc<Shared>, mut permit: Box<Permit>) -> Result<Arc<Segment>> {
     let wanted = permit.wanted.clone().unwrap_or_default();
-    let generation = shared.backfill.lock().generation;
+    let starts = shared.backfill.starts();
     let mut reader = match permit.warm.take() {
         Some(reader) => reader,
         None => Reader::open(shared, &wanted).await?,
     };
     let (segment, goes_on) = reader.fill(shared, &wanted).await?;
     let segment = Arc::new(segment);
-    shared.backfill.keep(segment.clone(), generation);
-    if goes_on {
+    // One that is not kept is gone at once, and whoever waits for it asks again.
+    if shared.backfill.keep(&segment, starts) && goes_on {
         permit.keep(&shared.name, reader);
     }
     tokio::spawn(clean_up(Arc::downgrade(shared)));
@@ -177,32 +177,38 @@ async fn clean_up(shared: Weak<Shared>) {
 }
 
 impl Backfill {
+    /// The upstream begins anew: what it has may be shorter than it was, and other messages may have the same positions.
+    pub(crate) fn forget(&self) {
+        let mut kept = self.lock();
+        kept.starts += 1;
+        kept.segments.clear();
+    }
+
+    /// How often the upstream has begun anew.
+    pub(crate) fn starts(&self) -> u64 {
+        self.lock().starts
+    }
+
     fn find(&self, cursor: &Cursor) -> Option<Arc<Segment>> {
         let kept = self.lock();
         kept.segments.iter().map(|(_, segment)| segment).find(|segment| segment.suits(cursor)).cloned()
     }
 
-    /// Keeps a segment that was begun in this generation.
-    fn keep(&self, segment: Arc<Segment>, generation: u64) {
+    /// Keeps one that was begun after so many starts, unless there was another since. Answers whether it did.
+    fn keep(&self, segment: &Arc<Segment>, starts: u64) -> bool {
         let mut kept = self.lock();
-        if kept.generation != generation {
-            return;
+        if kept.starts != starts {
+            return false;
         }
         if kept.segments.len() >= KEPT {
             kept.segments.pop_front();
         }
-        kept.segments.push_back((Instant::now(), segment));
+        kept.segments.push_back((Instant::now(), segment.clone()));
+        true
     }
 
     fn expire(&self) {
         self.lock().segments.retain(|(since, _)| since.elapsed() < KEPT_FOR);
-    }
-
-    /// The broker's log turned out shorter than it was: what was read of it may be there no more.
-    pub(crate) fn forget(&self) {
-        let mut kept = self.lock();
-        kept.generation += 1;
-        kept.segments.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {

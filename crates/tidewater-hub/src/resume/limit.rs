@@ -20,7 +20,7 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     question: Question<Arc<Cursor>>,
-    /// It never goes back, but with the log itself: the generation that it is of.
+    /// It never goes back, but with the source itself: since which start of the upstream, by its number.
     said: Mutex<(u64, Cursor)>,
 }
 
@@ -61,12 +61,12 @@ pub(crate) async fn said(shared: &Shared) -> Result<Option<Arc<Cursor>>> {
 }
 
 async fn ask(shared: &Shared, age: Duration) -> Result<Arc<Cursor>> {
-    let generation = shared.lock().generation;
+    let start = shared.backfill.starts();
     let time = SystemTime::now().checked_sub(age).unwrap_or(UNIX_EPOCH).max(UNIX_EPOCH);
     let now = backfill::limit(shared, time).await?;
     let mut said = shared.limits.said.lock().unwrap_or_else(PoisonError::into_inner);
-    if said.0 != generation {
-        *said = (generation, Cursor::default());
+    if said.0 != start {
+        *said = (start, Cursor::default());
     }
     said.1.merge(&now);
     Ok(Arc::new(said.1.clone()))

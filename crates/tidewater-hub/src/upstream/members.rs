@@ -83,6 +83,7 @@ impl Members {
     /// # Errors
     /// As [`told_by_start`].
     pub(super) async fn start(&mut self, start: Cursor, bounds: &Bounds) -> Result<()> {
+        self.all.iter().for_each(|member| member.shared.backfill.forget());
         match self.position.clone().filter(|position| !is_behind(&start, position)) {
             Some(position) => {
                 let told = told_by_start(&position, &start, bounds)?;
