@@ -4,7 +4,7 @@
 //! is shared: clients that come back together ask once a second, not each for itself.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -22,6 +22,12 @@ pub(crate) struct Limits {
     question: Question<Arc<Cursor>>,
     /// It never goes back, but with the source itself: since which start of the upstream, by its number.
     said: Mutex<(u64, Cursor)>,
+}
+
+impl Limits {
+    fn lock(&self) -> MutexGuard<'_, (u64, Cursor)> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What bounds a client that comes.
@@ -57,14 +63,16 @@ pub(crate) async fn said(shared: &Shared) -> Result<Option<Arc<Cursor>>> {
     if !can.replay || !can.from_time {
         return Ok(None);
     }
-    shared.limits.question.ask(FRESH, ask(shared, age)).await.map(Some)
+    let same = shared.limits.lock().0 == shared.backfill.starts();
+    let fresh = if same { FRESH } else { Duration::ZERO };
+    shared.limits.question.ask(fresh, ask(shared, age)).await.map(Some)
 }
 
 async fn ask(shared: &Shared, age: Duration) -> Result<Arc<Cursor>> {
     let start = shared.backfill.starts();
     let time = SystemTime::now().checked_sub(age).unwrap_or(UNIX_EPOCH).max(UNIX_EPOCH);
     let now = backfill::limit(shared, time).await?;
-    let mut said = shared.limits.said.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut said = shared.limits.lock();
     if said.0 != start {
         *said = (start, Cursor::default());
     }
