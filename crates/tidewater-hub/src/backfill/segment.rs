@@ -75,7 +75,11 @@ impl Reader {
             }
             let patience = if events == 0 { FIRST_IDLE } else { IDLE };
             let delivery = match timeout(patience, self.deliveries.next()).await {
-                Err(_) => break,
+                Err(_) => {
+                    // One that has brought nothing at all may have stalled: whoever asks again gets another.
+                    good = events > 0;
+                    break;
+                }
                 Ok(Some(Ok(delivery))) => delivery,
                 Ok(Some(Err(error))) if batches.is_empty() => return Err(error),
                 Ok(_) => {
