@@ -93,10 +93,10 @@ impl Known<'_> {
     pub(crate) fn plan(&self, wanted: &Cursor) -> Result<Plan, AskBroker> {
         #[cfg(test)]
         let wanted = &crate::model::broken::wanted(wanted, self.log.head());
-        let mut gaps = Vec::new();
         // Topics that the channel hasn't got are left out, those that the id hasn't got start here.
         let mut cursor: Cursor =
             self.log.head().topics().iter().map(|t| wanted.topic(t.tag).unwrap_or(t).clone()).collect();
+        let mut gaps = Vec::new();
         for head in self.log.head().topics() {
             let Some(own) = wanted.topic(head.tag) else { continue };
             let Some((told, start)) = self.check(own, head)? else { continue };
@@ -110,7 +110,18 @@ impl Known<'_> {
 
     /// The gaps between where somebody wants to go on and where the limit lets them.
     pub(crate) fn replay_gaps(&self, cursor: &Cursor, limited: &Cursor) -> Vec<(Told, Cursor)> {
-        gaps_between(cursor, limited, GapReason::Replay, |tag| self.topics.name(tag))
+        // Where a topic was made anew in between, that is told first, and then what of it is too old.
+        let mut anew = cursor.clone();
+        for topic in limited.topics() {
+            let was_other = cursor.topic(topic.tag).is_some_and(|own| own.epoch != topic.epoch);
+            if let Some(begin) = self.log.begin_of(topic.tag, topic.epoch).filter(|_| was_other) {
+                anew.set(begin.clone());
+            }
+        }
+        let between = |from, to| gaps_between(from, to, GapReason::Replay, |tag| self.topics.name(tag));
+        let mut gaps = between(cursor, &anew);
+        gaps.extend(between(&anew, limited));
+        gaps
     }
 
     /// Where a client with this cursor may go on: nowhere before the limit (I3).
@@ -128,13 +139,18 @@ impl Known<'_> {
             } else if own.epoch == topic.epoch {
                 raise(&mut start, topic);
             } else if self.tail_has(own)
+                // Else nothing in the log is too old, and what it has let go need not be.
+                && limit.seq > self.log.tail()
+                // Else it has begun after the source was asked.
+                && !(self.tail_has(topic) && self.log.begins_before(topic, own))
                 && let Some(place) = limit.log.topic(topic.tag)
             {
                 // Of an incarnation that is in the log, and not the source's: as far as the log lets it go.
                 if place.epoch == own.epoch {
                     raise(&mut start, place);
                 } else if !self.log.begins_before(place, own) {
-                    start.set(topic.clone());
+                    let same = place.epoch == topic.epoch;
+                    start.set(if same { topic } else { place }.clone());
                 }
             }
             // Else it is younger than the limit.
