@@ -3,9 +3,13 @@
 pub(crate) mod frame;
 pub(crate) mod latest;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
-use tidewater_core::{Cursor, EpochTag, Position, TopicCursor, TopicTag};
+use tidewater_core::{Cursor, EpochTag, Gap, Position, TopicCursor, TopicTag};
 use tokio::time::Instant;
 
 use crate::log::{
@@ -18,7 +22,7 @@ use crate::log::{
 const COALESCE_BYTES: usize = 4 << 10;
 const COALESCE_RUN: usize = if cfg!(test) { 4 } else { 32 };
 /// The number of the first entry. Those below are for what is put in front.
-const FIRST: u64 = 1 << 32;
+pub(crate) const FIRST: u64 = 1 << 32;
 
 /// How much a channel keeps in memory for clients that come back or fall behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +55,18 @@ pub(crate) struct Log {
     small: usize,
     /// Where topics were made anew, as far as the log goes back.
     epochs: VecDeque<Begin>,
+    /// Gaps of unknown extent that the log has let go, the last one of each topic: they move no cursor.
+    lost: BTreeMap<TopicTag, Lost>,
     /// Only where clients can be told the newest of each key.
     latest: Option<Box<Latest>>,
+}
+
+#[derive(Debug)]
+struct Lost {
+    seq: u64,
+    gap: Arc<Gap>,
+    /// Where the topic was then.
+    at: Option<TopicCursor>,
 }
 
 /// A place where a topic was made anew.
@@ -76,6 +90,7 @@ impl Log {
             events: 0,
             small: 0,
             epochs: VecDeque::new(),
+            lost: BTreeMap::new(),
             latest: None,
         }
     }
@@ -186,6 +201,15 @@ impl Log {
             if let Some(latest) = &mut self.latest {
                 latest.evicted(oldest);
             }
+            for (index, frame) in oldest.frames.iter().enumerate() {
+                if let Kind::Gap(gap, _) = &frame.kind
+                    && gap.missing.is_none()
+                {
+                    let at = oldest.cursor_at(index).topic(gap.tag).cloned();
+                    let lost = Lost { seq: oldest.first + index as u64, gap: gap.clone(), at };
+                    self.lost.insert(gap.tag, lost);
+                }
+            }
             self.batches.pop_front();
             self.small = self.small.min(self.batches.len());
         }
@@ -216,6 +240,18 @@ impl Log {
     pub(crate) fn since(&self, time: Option<Instant>) -> (u64, &Arc<Cursor>) {
         let first = self.batches.partition_point(|batch| time.is_some_and(|time| batch.at < time));
         self.batches.get(first).map_or((self.next, &self.head), |batch| (batch.first, &batch.start))
+    }
+
+    /// What was lost from an entry on, and of which the log knows no more than that. A client that has everything before
+    /// the entry misses it.
+    pub(crate) fn lost_since(&self, seq: u64) -> impl Iterator<Item = &Gap> {
+        self.lost.values().filter(move |lost| lost.seq >= seq).map(|lost| &*lost.gap)
+    }
+
+    /// The same just where a client is: it may have been told, or not.
+    pub(crate) fn lost_at<'a>(&'a self, cursor: &'a Cursor) -> impl Iterator<Item = &'a Gap> {
+        let here = |lost: &&Lost| lost.at.as_ref().is_some_and(|at| cursor.topic(at.tag) == Some(at));
+        self.lost.values().filter(here).map(|lost| &*lost.gap)
     }
 
     /// Whether `epoch` of a topic begins inside the log.

@@ -96,7 +96,8 @@ impl Known<'_> {
         // Topics that the channel hasn't got are left out, those that the id hasn't got start here.
         let mut cursor: Cursor =
             self.log.head().topics().iter().map(|t| wanted.topic(t.tag).unwrap_or(t).clone()).collect();
-        let mut gaps = Vec::new();
+        let mut gaps: Vec<_> =
+            self.log.lost_at(&cursor).map(|gap| (Told::gap(gap), cursor.clone())).collect();
         for head in self.log.head().topics() {
             let Some(own) = wanted.topic(head.tag) else { continue };
             let Some((told, start)) = self.check(own, head)? else { continue };

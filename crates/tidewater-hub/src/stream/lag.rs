@@ -23,35 +23,41 @@ impl Client {
         match self.lag {
             LagPolicy::Disconnect => Step::End(wire::come_back(self.shared.jittered_retry())),
             LagPolicy::Conflate => self.conflate(at, next),
-            LagPolicy::Backfill => self.fill_up(at),
-            LagPolicy::Skip => self.skip(&at),
+            LagPolicy::Backfill => self.fill_up(at, next),
+            LagPolicy::Skip => self.skip(&at, next),
         }
     }
 
     /// Goes on from the broker, as far back as the channel allows.
-    fn fill_up(&mut self, at: Cursor) -> Step {
+    fn fill_up(&mut self, at: Cursor, next: u64) -> Step {
         let can = self.shared.source().capabilities();
         if !can.replay {
-            return self.skip(&at);
+            return self.skip(&at, next);
         }
         let head = self.shared.lock().log.as_ref().map(|log| log.head().clone()).unwrap_or_default();
         let past = Past::new(at, head);
         self.phase = match self.shared.settings.replay {
             AllowedReplay::Everything => Phase::fetch(&self.shared, past),
             AllowedReplay::Age(_) if can.from_time => Phase::limit(&self.shared, past),
-            AllowedReplay::Age(_) | AllowedReplay::Log => return self.skip(&past.walk.cursor),
+            AllowedReplay::Age(_) | AllowedReplay::Log => return self.skip(&past.walk.cursor, next),
         };
         Step::Again
     }
 
     /// Goes on with the newest of each key from `next` on.
     pub(super) fn conflate(&mut self, at: Cursor, next: u64) -> Step {
-        let possible = self.shared.lock().log.as_ref().is_some_and(Conflation::is_possible);
-        if !possible {
-            return self.skip(&at);
+        let mut out = BytesMut::new();
+        {
+            let state = self.shared.lock();
+            let Some(log) = state.log.as_ref().filter(|log| Conflation::is_possible(log)) else {
+                drop(state);
+                return self.skip(&at, next);
+            };
+            let lost: Vec<_> = log.lost_since(next).map(|gap| (Told::gap(gap), at.clone())).collect();
+            self.tell(&mut out, &lost);
         }
         self.phase = Phase::Conflated(Conflation::new(next, at));
-        Step::Again
+        if out.is_empty() { Step::Again } else { Step::Bytes(out.freeze()) }
     }
 
     pub(super) fn conflated(&mut self, steps: &mut usize) -> Poll<Step> {
@@ -77,9 +83,9 @@ impl Client {
         Poll::Ready(if out.is_empty() { Step::Again } else { Step::Bytes(out.freeze()) })
     }
 
-    /// Goes on where the log starts, and tells what that leaves out.
-    pub(super) fn skip(&mut self, from: &Cursor) -> Step {
-        let (tail, mut start, topics) = {
+    /// Goes on where the log starts, and tells what that leaves out, from `next` on.
+    pub(super) fn skip(&mut self, from: &Cursor, next: u64) -> Step {
+        let (tail, mut start, topics, mut gaps) = {
             let state = self.shared.lock();
             let Some(log) = &state.log else {
                 return Step::End(wire::come_back(self.shared.jittered_retry()));
@@ -87,9 +93,10 @@ impl Client {
             let Some(start) = log.skip_to(from) else {
                 return Step::End(wire::come_back(self.shared.jittered_retry()));
             };
-            (log.tail(), Walk { cursor: start }, state.topics.clone())
+            let lost: Vec<_> = log.lost_since(next).map(|gap| (Told::gap(gap), from.clone())).collect();
+            (log.tail(), Walk { cursor: start }, state.topics.clone(), lost)
         };
-        let gaps = gaps_between(from, &start.cursor, GapReason::Lag, |tag| topics.name(tag));
+        gaps.extend(gaps_between(from, &start.cursor, GapReason::Lag, |tag| topics.name(tag)));
         // A client that another node had taken further in some partition stays there.
         start.reach(from);
         let mut out = BytesMut::new();

@@ -167,7 +167,8 @@ impl Client {
                 }
                 if past.rounds >= ROUNDS || past.moved.elapsed() > STUCK {
                     return match self.lag {
-                        LagPolicy::Skip => self.skip(&past.walk.cursor),
+                        // A source that can be read backwards loses nothing of unknown extent.
+                        LagPolicy::Skip => self.skip(&past.walk.cursor, u64::MAX),
                         LagPolicy::Conflate => self.conflate(past.walk.cursor, 0),
                         LagPolicy::Backfill | LagPolicy::Disconnect => {
                             Step::End(wire::come_back(self.shared.jittered_retry()))
