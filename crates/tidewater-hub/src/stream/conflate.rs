@@ -13,7 +13,7 @@ use tidewater_core::{Cursor, GapReason, Next, TopicCursor, TopicTag};
 use crate::{
     log::{
         Log,
-        frame::{At, Batch, Kind},
+        frame::{At, Batch, Kind, new_epoch},
         latest::{Kept, Latest},
     },
     resume::{
@@ -21,7 +21,7 @@ use crate::{
         walk::{Step, Walk},
     },
     select::Select,
-    wire::{self, Told},
+    wire::{self, Told, gaps_between},
 };
 
 /// Where such a client is.
@@ -93,10 +93,12 @@ impl Conflation {
                     }
                     None => self.next = log.tail(),
                 }
-                if self.next >= log.tail() {
-                    self.fall(log.tail_cursor());
+                if self.next < log.tail() {
+                    continue;
                 }
-                continue;
+                self.fall(log.tail_cursor());
+                // Whether the log can tell where the client belongs is asked before it is read.
+                break;
             }
             let Some(batch) = log.find(self.next) else {
                 self.finish(log.head(), &mut page);
@@ -184,6 +186,15 @@ impl Conflation {
                 {
                     self.tell_until(gap.tag, gap.partition, missing.start, page);
                 }
+            }
+            Kind::Epoch(anew) if step == Step::Late => {
+                let begin = [new_epoch(&anew.new)].into_iter().collect();
+                let name = |_| anew.new.topic.clone();
+                for (told, cursor) in gaps_between(&self.walk.cursor, &begin, GapReason::Retention, name) {
+                    page.tell(&told, &cursor);
+                    self.walk.cursor = cursor;
+                }
+                return;
             }
             Kind::Epoch(anew) => {
                 let node = batch.cursor_at(index);
