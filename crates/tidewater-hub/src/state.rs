@@ -170,6 +170,8 @@ impl Shared {
                 }
             }
             state.heartbeat = None;
+            #[cfg(test)]
+            crate::model::broken::wake_up(&mut state.waiters, &mut wakers);
             self.changed();
         }
         wake(wakers);

@@ -1,6 +1,6 @@
 //! Hubs that are broken on purpose: what the model has to notice. Tests only; a fault is switched on for one thread.
 
-use std::{borrow::Cow, cell::Cell, time::Duration};
+use std::{borrow::Cow, cell::Cell, task::Waker, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use tidewater_core::{Cursor, Delivery, Gap, GapReason, Next, TopicCursor};
@@ -8,6 +8,7 @@ use tidewater_core::{Cursor, Delivery, Gap, GapReason, Next, TopicCursor};
 use crate::{
     log::frame::{Frame, Kind},
     resume::{Plan, open},
+    select::waiters::Waiters,
 };
 
 /// One way to be broken.
@@ -33,6 +34,14 @@ pub(crate) enum Fault {
     GapForHoles,
     /// A position is taken for one of whatever incarnation is there.
     EpochIgnored,
+    /// A client that conflates is not given the newest of a key, but a gap.
+    NewestLeftOut,
+    /// A client gets what is older than the limit.
+    LimitIgnored,
+    /// A client that waits is not woken.
+    WakeUpLost,
+    /// Every client is woken by every message.
+    WakeUpForAll,
 }
 
 thread_local! {
@@ -98,6 +107,16 @@ pub(crate) fn swapped(deliveries: &[Delivery]) -> Cow<'_, [Delivery]> {
             Cow::Owned(swapped)
         }
         _ => Cow::Borrowed(deliveries),
+    }
+}
+
+/// Who is woken by what was appended.
+pub(crate) fn wake_up(waiters: &mut Waiters, wakers: &mut Vec<Waker>) {
+    if is(Fault::WakeUpLost) {
+        wakers.pop();
+    }
+    if is(Fault::WakeUpForAll) {
+        waiters.all(wakers);
     }
 }
 

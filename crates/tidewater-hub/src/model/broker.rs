@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tidewater_core::{Cursor, Epoch, EpochTag, Next, TopicCursor, TopicName, TopicTag};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 /// What the tags of topics are made from.
 pub(crate) const KIND: &str = "model";
@@ -25,6 +25,8 @@ pub(crate) struct Truth {
     pub(crate) nodes: Vec<Node>,
     /// Nobody can reach it.
     pub(crate) away: bool,
+    /// When anybody last found it so.
+    pub(crate) missed: Option<Instant>,
     published: u64,
     epochs: u128,
 }
@@ -34,6 +36,8 @@ pub(crate) struct Truth {
 pub(crate) struct Node {
     /// How often it was cut.
     pub(crate) cuts: u64,
+    /// How often it has stalled.
+    pub(crate) stalls: u64,
     /// By topic.
     pub(crate) holds: Vec<Hold>,
 }
@@ -75,6 +79,8 @@ pub(crate) struct Record {
     /// The key is `k` and this.
     pub(crate) key: u8,
     pub(crate) payload: String,
+    /// When it was written.
+    pub(crate) at: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,14 +100,15 @@ impl Broker {
     pub(crate) fn new(worlds: usize, nodes: usize, partitions: &[usize]) -> Self {
         let mut truth = Truth {
             worlds: Vec::new(),
-            nodes: vec![Node { cuts: 0, holds: vec![Hold::default(); partitions.len()] }; nodes],
+            nodes: vec![Node { cuts: 0, stalls: 0, holds: vec![Hold::default(); partitions.len()] }; nodes],
             away: false,
+            missed: None,
             published: 0,
             epochs: 0,
         };
         for _ in 0..worlds {
             let topics = partitions.iter().enumerate().map(|(index, partitions)| {
-                let name = format!("t{index}");
+                let name = topic_name(index);
                 let tag = TopicTag::of(KIND, &name);
                 Topic { name: name.into(), tag, incarnations: vec![truth.incarnation(*partitions)] }
             });
@@ -135,14 +142,14 @@ impl Truth {
             // Some have more than one line.
             let more = if n.is_multiple_of(5) { "\nand more" } else { "" };
             let payload = format!("{topic}/{epoch}/{number}/{}/{n}{more}", records.len());
-            records.push(Record { kind: Kind::Message, key: (n % 3) as u8, payload });
+            records.push(Record { kind: Kind::Message, key: (n % 3) as u8, payload, at: Instant::now() });
         }
     }
 
     pub(crate) fn hole(&mut self, to: usize) {
         for world in &mut self.worlds {
             let records = &mut partition(world, to).records;
-            records.push(Record { kind: Kind::Hole, key: 0, payload: String::new() });
+            records.push(Record { kind: Kind::Hole, key: 0, payload: String::new(), at: Instant::now() });
         }
     }
 
@@ -159,6 +166,18 @@ impl Truth {
     pub(crate) fn retain(&mut self, to: usize, by: u64) {
         let partition = partition(&mut self.worlds[0], to);
         partition.first = (partition.first + by).min(partition.end());
+    }
+
+    /// The end of a partition is lost, and every subscription with it. Answers where it ends now.
+    pub(crate) fn lose(&mut self, to: usize, by: u64) -> (TopicTag, EpochTag, u32, u64) {
+        let (topic, number) = place(&self.worlds[0], to);
+        let topic = &mut self.worlds[0][topic];
+        let (tag, epoch) = (topic.tag, topic.now().epoch.tag());
+        let partition = &mut topic.now_mut().partitions[number];
+        let end = partition.end().saturating_sub(by).max(partition.first);
+        partition.records.truncate(end as usize);
+        self.nodes.iter_mut().for_each(|node| node.cuts += 1);
+        (tag, epoch, number as u32, end)
     }
 
     /// A topic is made anew, with as many partitions as there is room for.
@@ -240,6 +259,18 @@ impl Topic {
     }
 }
 
+impl Record {
+    /// The tag that the application's step gives it.
+    pub(crate) fn tag(payload: &[u8]) -> &'static str {
+        if payload.len().is_multiple_of(2) { "even" } else { "odd" }
+    }
+
+    /// The name that the application's step gives it.
+    pub(crate) fn event(payload: &[u8]) -> Option<&'static str> {
+        payload.contains(&b'\n').then_some("long")
+    }
+}
+
 impl Partition {
     pub(crate) fn end(&self) -> u64 {
         self.records.len() as u64
@@ -255,6 +286,10 @@ impl Hold {
             end
         }
     }
+}
+
+pub(crate) fn topic_name(index: usize) -> String {
+    format!("t.{index}")
 }
 
 fn partition(topics: &mut [Topic], to: usize) -> &mut Partition {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    future::poll_fn,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     time::Duration,
 };
@@ -14,8 +15,9 @@ use tidewater_core::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    oracle::{Complaint, Oracle, Told},
-    script::Wants,
+    alarm::Alarm,
+    oracle::{Complaint, Opening, Oracle, Told},
+    script::{Asks, Back, Wants},
 };
 use crate::EventStream;
 
@@ -25,10 +27,11 @@ const SHOWN: usize = 12;
 const MOST_BLOCKS: usize = 100_000;
 
 pub(crate) struct Client {
-    pub(crate) wants: Wants,
+    pub(crate) asks: Asks,
     pub(crate) stream: Option<EventStream>,
-    /// The node of its last stream.
+    /// The node of its last stream, and the channel there.
     pub(crate) node: usize,
+    pub(crate) channel: usize,
     /// What it comes back with.
     pub(crate) last_id: Option<String>,
     /// The last id, read. `None`: it has none that the hub gave out.
@@ -37,10 +40,11 @@ pub(crate) struct Client {
     pub(crate) former: Vec<String>,
     /// It comes with an id that no hub gave out, and has to be told these reasons, if any.
     pub(crate) forged: Option<Forged>,
-    /// Where what its node had of each topic began when it came.
-    pub(crate) opened: Cursor,
+    /// What it was like when it came.
+    pub(crate) opening: Opening,
     /// Whether this stream has had its first cursor.
     pub(crate) begun: bool,
+    alarm: Alarm,
     decoder: Decoder,
     /// Blocks that have arrived and were not read.
     arrived: VecDeque<Event>,
@@ -51,7 +55,7 @@ pub(crate) struct Client {
 
 /// What a client's story is made of.
 enum Seen {
-    Opens(usize, Option<Cursor>),
+    Opens(usize, usize, Option<Cursor>),
     Block(Event),
     Ends,
 }
@@ -82,17 +86,19 @@ impl Forged {
 }
 
 impl Client {
-    pub(crate) fn new(wants: Wants) -> Self {
+    pub(crate) fn new(asks: Asks) -> Self {
         Self {
-            wants,
+            asks,
             stream: None,
             node: 0,
+            channel: 0,
             last_id: None,
             at: None,
             former: Vec::new(),
             forged: None,
-            opened: Cursor::default(),
+            opening: Opening::default(),
             begun: false,
+            alarm: Alarm::new(),
             decoder: Decoder::new(),
             arrived: VecDeque::new(),
             seen: VecDeque::new(),
@@ -109,10 +115,11 @@ impl Client {
         self.begun = false;
     }
 
-    pub(crate) fn connect(&mut self, stream: EventStream, node: usize) {
-        self.note(Seen::Opens(node, self.at.clone()));
-        self.node = node;
+    pub(crate) fn connect(&mut self, stream: EventStream, node: usize, channel: usize) {
+        self.note(Seen::Opens(node, channel, self.at.clone()));
+        (self.node, self.channel) = (node, channel);
         self.stream = Some(stream);
+        self.alarm = Alarm::new();
     }
 
     /// The next block. `None`: none came in time, or the stream is at its end.
@@ -122,7 +129,19 @@ impl Client {
                 return Ok(Some(event));
             }
             let Some(stream) = &mut self.stream else { return Ok(None) };
-            match timeout_at(until, stream.next()).await {
+            let selects = self.asks.wants != Wants::All;
+            let alarm = &mut self.alarm;
+            let next = poll_fn(|cx| {
+                let was_shared = stream.is_shared();
+                let polled = alarm.poll(cx, |cx| stream.poll_next_unpin(cx));
+                alarm.judge(selects && was_shared && stream.is_shared());
+                polled
+            });
+            let next = timeout_at(until, next).await;
+            if alarm.is_idle() {
+                return Err("I8: it was woken for what it doesn't want".into());
+            }
+            match next {
                 Err(_) => return Ok(None),
                 Ok(None) => {
                     self.note(Seen::Ends);
@@ -139,6 +158,18 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// A stream that has to end does so, whatever it still has.
+    pub(crate) async fn runs_out(&mut self) -> Result<(), Complaint> {
+        let until = Instant::now() + PATIENCE;
+        while self.stream.is_some() {
+            if self.next(until).await?.is_none() && Instant::now() >= until {
+                return Err("it stays in a stream of a log that is over".into());
+            }
+        }
+        self.disconnect();
+        Ok(())
     }
 
     /// Takes a block in.
@@ -158,7 +189,7 @@ impl Client {
                 *self.heard.gaps.entry(told.reason.clone()).or_default() += 1;
                 self.gap(&told, &id, oracle)?;
             }
-            "message" => {
+            "message" | "long" => {
                 self.heard.messages += 1;
                 let at =
                     self.at.as_ref().filter(|_| self.begun).ok_or("I6: a message before the first cursor")?;
@@ -174,7 +205,7 @@ impl Client {
         Ok(())
     }
 
-    /// Whether it has everything up to here.
+    /// Whether its id says that it has everything up to here.
     pub(crate) fn has(&self, end: &Cursor) -> bool {
         self.begun && self.at.as_ref().is_some_and(|at| at.dominates(end))
     }
@@ -186,7 +217,9 @@ impl Client {
     /// The last blocks that it saw, for a complaint.
     pub(crate) fn story(&self) -> String {
         let line = |seen: &Seen| match seen {
-            Seen::Opens(node, at) => format!("    -- opens at node {node} with {at:?}\n"),
+            Seen::Opens(node, channel, at) => {
+                format!("    -- opens at node {node}, channel {channel}, with {at:?}\n")
+            }
             Seen::Ends => "    -- the stream ends\n".to_owned(),
             Seen::Block(event) => {
                 let (name, data) = (&*event.event_type, &*event.data);
@@ -200,6 +233,9 @@ impl Client {
         let forged = self.forged.take();
         if let Some(Forged { told: Some(reason), met: false }) = forged {
             return Err(format!("I3: a forged id without a gap of reason {reason}"));
+        }
+        if !self.begun {
+            oracle.limited(id)?;
         }
         match &self.at {
             Some(at) => oracle.cursor(at, id)?,
@@ -217,7 +253,12 @@ impl Client {
         match &self.at {
             Some(at) => oracle.gap(told, at, id),
             // Who asks for more than it may have is told so.
-            None if told.reason == "replay" && oracle.setup.earliest && !oracle.setup.behind_log => Ok(()),
+            None if told.reason == "replay"
+                && oracle.setup.earliest
+                && oracle.setup.back != Back::Everything =>
+            {
+                Ok(())
+            }
             None => Err(format!("a gap for a client that had nothing: {}", told.reason)),
         }
     }

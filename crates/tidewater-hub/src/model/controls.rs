@@ -87,3 +87,23 @@ fn a_gap_for_holes_is_caught() {
 fn an_epoch_that_is_ignored_is_caught() {
     is_caught(Fault::EpochIgnored, &[Scene::Anew], says("became"));
 }
+
+#[test]
+fn a_newest_message_that_is_left_out_is_caught() {
+    is_caught(Fault::NewestLeftOut, &[Scene::Behind], says("is the newest of its key, and left out"));
+}
+
+#[test]
+fn a_limit_that_is_ignored_is_caught() {
+    is_caught(Fault::LimitIgnored, &ALL, says("older than"));
+}
+
+#[test]
+fn a_wake_up_that_is_lost_is_caught() {
+    is_caught(Fault::WakeUpLost, &ALL, says("it never gets to the end"));
+}
+
+#[test]
+fn a_wake_up_for_nothing_is_caught() {
+    is_caught(Fault::WakeUpForAll, &ALL, says("I8: it was woken for what it doesn't want"));
+}

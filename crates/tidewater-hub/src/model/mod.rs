@@ -1,9 +1,9 @@
-//! A model of brokers, nodes and clients that holds the hub to I1 to I6.
+//! A model of brokers, nodes and clients that holds the hub to I1 to I8.
 //!
 //! A case ([`script`]) is a set-up and a short list of actions. It is played ([`play`]) with real hubs, sources that see
 //! one simulated broker ([`broker`], [`source`]) each in an order of its own and late, and clients ([`client`]) that
-//! are cut off anywhere and come back anywhere. Every block that a client gets is judged ([`oracle`]). All of it runs
-//! in one thread with a clock that jumps, and every choice follows from the case: a counter-example shrinks to a few
+//! are cut off anywhere and come back anywhere. Every block that a client gets is judged ([`oracle`]), and its streams are
+//! polled only when they were woken ([`alarm`]). All of it runs in one thread with a clock that jumps, and every choice follows from the case: a counter-example shrinks to a few
 //! actions, is printed as the Rust that makes it, and belongs into [`regressions`] with its fix.
 //!
 //! That the oracle would notice is shown by hubs that are broken on purpose ([`controls`], [`broken`]).
@@ -13,10 +13,12 @@
 //! $ PROPTEST_CASES=100000 cargo test --release -p tidewater-hub model     # 100,000 in all
 //! ```
 
+mod alarm;
 pub(crate) mod broken;
 mod broker;
 mod client;
 mod controls;
+mod node;
 mod oracle;
 mod play;
 mod regressions;
@@ -74,8 +76,8 @@ fn i1_to_i6_hold_where_the_broker_keeps_nothing() {
 /// So that no scene comes to look away from what it is for.
 #[test]
 fn the_scenes_reach_what_they_are_for() {
-    let kept = ["retention", "epoch", "ahead", "unreadable", "replay", "lag", "map"];
-    let live = ["retention", "epoch", "unreadable", "lag", "map", "lost"];
+    let kept = ["retention", "epoch", "ahead", "unreadable", "replay", "lag", "map", "conflated"];
+    let live = ["retention", "epoch", "unreadable", "lag", "map", "lost", "conflated"];
     let scenes = [
         (Scene::Merge, &kept[..], [150, 40, 5]),
         (Scene::Behind, &kept[..], [100, 100, 80]),

@@ -7,14 +7,16 @@
 //! connections, and the last id is the broker's end, then what was received and what was told missing cover everything
 //! once, in order.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use tidewater_core::{Cursor, EpochTag, TopicCursor, TopicTag, sse::Event};
+use tokio::time::Instant;
 
 use super::{
-    broker::{KIND, Kind, Partition, Record, Truth},
-    script::{Lag, Setup, Wants},
+    broker::{KIND, Kind, Partition, Record, Truth, topic_name},
+    script::{Back, Lag, PATTERNS, Setup, Wants},
 };
+use crate::log::{FIRST, Log, frame};
 
 /// What is wrong.
 pub(crate) type Complaint = String;
@@ -23,11 +25,28 @@ pub(crate) type Complaint = String;
 pub(crate) struct Oracle<'a> {
     pub(crate) setup: &'a Setup,
     pub(crate) truth: &'a Truth,
-    /// Where the log of the client's node begins.
-    pub(crate) tail: &'a Cursor,
-    /// Where what it had of each topic began when the client came.
-    pub(crate) opened: &'a Cursor,
+    /// The log of the client's channel.
+    pub(crate) log: &'a Log,
+    /// What it was when the client came.
+    pub(crate) opening: &'a Opening,
     pub(crate) wants: Wants,
+    /// Whether the channel has the application's step.
+    pub(crate) map: bool,
+    /// What happens to the client if it falls behind.
+    pub(crate) lag: Lag,
+}
+
+/// What it was like when a client came.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Opening {
+    /// Where what its channel had of each topic began.
+    pub(crate) begins: Cursor,
+    /// Where its channel was.
+    pub(crate) head: Cursor,
+    /// Nothing older is to come, by the broker's times.
+    pub(crate) oldest: Option<Instant>,
+    /// The same by when it came to the node.
+    pub(crate) floor: Cursor,
 }
 
 /// A gap as a client is told it.
@@ -66,7 +85,7 @@ impl Oracle<'_> {
         let &[topic, epoch, partition, offset, _] = &numbers[..] else {
             return Err(format!("not a payload of the broker's: {}", &*event.data));
         };
-        let (tag, partition) = (TopicTag::of(KIND, &format!("t{topic}")), partition as u32);
+        let (tag, partition) = (TopicTag::of(KIND, &topic_name(topic as usize)), partition as u32);
         let own = before.topic(tag).ok_or("I2: a message of a topic that the id before hasn't got")?;
         let (_, known, incarnation) =
             self.truth.find(tag, own.epoch).ok_or("an incarnation that nobody knows")?;
@@ -75,6 +94,9 @@ impl Oracle<'_> {
             return Err(format!("I1: a message of the incarnation {epoch}, the client is in {}", own.epoch));
         }
         let record = record(&incarnation.partitions, partition, offset).ok_or("no such message")?;
+        if &*event.event_type != self.name(record) {
+            return Err(format!("a message of the name {}", event.event_type));
+        }
         if record.payload != *event.data {
             return Err("the payload is not the broker's".into());
         }
@@ -83,7 +105,7 @@ impl Oracle<'_> {
         }
         if offset < own.offset(partition) {
             return Err(format!(
-                "I1: partition {partition} of t{topic}: {offset} came twice, or out of order"
+                "I1: partition {partition} of t.{topic}: {offset} came twice, or out of order"
             ));
         }
         if after.next_offset(tag, partition) != Some(offset + 1) {
@@ -133,7 +155,7 @@ impl Oracle<'_> {
                 }
                 // Who comes from elsewhere to what counts by itself begins with what that has; who is there when it
                 // counts anew, where it begins.
-                let has = self.opened.topic(topic.tag).filter(|has| has.epoch == topic.epoch);
+                let has = self.opening.begins.topic(topic.tag).filter(|has| has.epoch == topic.epoch);
                 let gone = |o: &u64| match has {
                     _ if self.setup.replay => self.is_gone(partitions, number, *o),
                     Some(has) => *o < has.offset(number as u32),
@@ -187,7 +209,7 @@ impl Oracle<'_> {
         let (_, topic, incarnation) =
             self.truth.find(tag, epoch).ok_or("an incarnation that nobody knows")?;
         let partitions = &topic.incarnations[incarnation].partitions;
-        let index = topic.name.as_str().trim_start_matches('t').parse().unwrap_or(0);
+        let index = index(topic.name.as_str());
         for offset in range {
             match record(partitions, number, offset) {
                 None => return Err(format!("the id is past the end of partition {number}: {offset}")),
@@ -218,26 +240,21 @@ impl Oracle<'_> {
         self.passed(own.tag, own.epoch, number, own.offset(number)..missing.start)?;
         let (_, topic, incarnation) = self.truth.find(own.tag, own.epoch).ok_or("an unknown incarnation")?;
         let partitions = &topic.incarnations[incarnation].partitions;
-        let behind_log = match reason {
-            "retention" => !self.setup.replay,
-            "lag" => {
-                let skips = self.setup.lag == Lag::Skip
-                    || self.setup.lag == Lag::Backfill && !(self.setup.replay && self.setup.behind_log);
-                if !skips {
-                    return Err(format!("I7: a gap against the lag policy: {place}"));
-                }
-                true
-            }
-            "replay" if self.setup.replay && !self.setup.behind_log => true,
+        let withheld = match reason {
+            "retention" if !self.setup.replay => Withheld::Evicted,
+            "retention" => Withheld::Nothing,
+            "lag" if self.skips() => Withheld::Evicted,
+            "replay" if self.setup.back == Back::Log && self.setup.replay => Withheld::Evicted,
+            "replay" if self.setup.back != Back::Log => Withheld::Old(self.old()?),
+            "conflated" if self.lag == Lag::Conflate => Withheld::Conflated,
             "map" => {
                 let failed =
                     record(partitions, number, missing.start).is_some_and(|record| self.fails(record));
                 let one = missing.end == missing.start + 1;
                 return if failed && one { Ok(()) } else { Err(format!("the step didn't fail: {place}")) };
             }
-            _ => return Err(format!("no such reason here: {place}")),
+            _ => return Err(format!("I7: no such reason here: {place}")),
         };
-        let evicted = |offset| behind_log && self.is_evicted(own, number as usize, offset);
         let mut any = false;
         for offset in missing.clone() {
             let Some(record) = record(partitions, number, offset) else {
@@ -245,12 +262,140 @@ impl Oracle<'_> {
             };
             let removed = offset < partitions[number as usize].first
                 || matches!(record.kind, Kind::Lost | Kind::Unheard);
-            any |= removed || evicted(offset);
-            if !self.is_gone(partitions, number as usize, offset) && !evicted(offset) {
+            let withheld = match &withheld {
+                Withheld::Nothing => false,
+                Withheld::Evicted => self.is_evicted(own, number as usize, offset),
+                Withheld::Old(old) => self.is_old(old, own, number, offset, record),
+                Withheld::Conflated => true,
+            };
+            any |= removed || withheld;
+            if !self.is_gone(partitions, number as usize, offset) && !withheld {
                 return Err(format!("I1: a gap, and {offset} is there: {place}"));
             }
         }
+        if let Withheld::Conflated = withheld {
+            self.newest(own, number, missing)?;
+        }
         if any { Ok(()) } else { Err(format!("I1: a gap for what never was a message: {place}")) }
+    }
+
+    /// Whether a client that falls behind goes on where the log begins.
+    fn skips(&self) -> bool {
+        let fills_up = self.setup.replay
+            && match self.setup.back {
+                Back::Everything => true,
+                Back::Log => false,
+                Back::Age(_) => self.setup.times,
+            };
+        self.lag == Lag::Skip || self.lag == Lag::Backfill && !fills_up
+    }
+
+    /// The limit now, by the broker's times and by the node's.
+    fn old(&self) -> Result<(Option<Instant>, Cursor), Complaint> {
+        let Back::Age(ms) = self.setup.back else { return Err("I3: a limit where there is none".into()) };
+        let oldest = Instant::now().checked_sub(Duration::from_millis(ms));
+        Ok((oldest, (**self.log.since(oldest).1).clone()))
+    }
+
+    /// Whether a message is older than clients may have it.
+    fn is_old(
+        &self,
+        (oldest, floor): &(Option<Instant>, Cursor),
+        own: &TopicCursor,
+        number: u32,
+        offset: u64,
+        record: &Record,
+    ) -> bool {
+        let by_time = || oldest.is_some_and(|oldest| record.at < oldest);
+        let place = |epoch| self.truth.find(own.tag, epoch).map(|(_, _, incarnation)| incarnation);
+        let by_log = || {
+            floor.topic(own.tag).is_some_and(|floor| match floor.epoch == own.epoch {
+                true => offset < floor.offset(number),
+                false => place(floor.epoch) > place(own.epoch),
+            })
+        };
+        let is_over = || {
+            self.truth.find(own.tag, own.epoch).is_some_and(|(_, topic, n)| n + 1 < topic.incarnations.len())
+        };
+        let known = self.setup.times && self.setup.replay;
+        let in_log = || by_log() || self.is_evicted(own, number as usize, offset);
+        if known { by_time() || is_over() && in_log() } else { in_log() }
+    }
+
+    /// The newest message of a key that the client wants is not left out, unless the node has let it go.
+    fn newest(&self, own: &TopicCursor, number: u32, missing: &Range<u64>) -> Result<(), Complaint> {
+        let mut newest = BTreeMap::new();
+        let mut note = |at: &frame::At| {
+            let Some(offset) = at.position.offset().filter(|_| at.tag == own.tag) else { return };
+            let Some((_, topic, incarnation)) = self.truth.find(at.tag, at.epoch) else { return };
+            let partitions = &topic.incarnations[incarnation].partitions;
+            let Some(record) = record(partitions, at.partition, offset) else { return };
+            if self.is_wanted(index(topic.name.as_str()), record) {
+                newest.insert(record.key, (at.epoch, at.partition, offset));
+            }
+        };
+        let mut seq = 0;
+        while let Some((kept, message)) = self.log.latest().and_then(|latest| latest.kept_from(seq)) {
+            note(&message.at);
+            seq = kept + 1;
+        }
+        // In what was read of the past at the start, the order is another one.
+        for batch in self.log.batches().iter().filter(|batch| batch.first >= FIRST) {
+            for frame in &batch.frames {
+                if let frame::Kind::Message(at, _) = &frame.kind {
+                    note(at);
+                }
+            }
+        }
+        let left_out = newest.values().find(|(epoch, partition, offset)| {
+            (*epoch, *partition) == (own.epoch, number) && missing.contains(offset)
+        });
+        match left_out {
+            None => Ok(()),
+            Some((_, _, offset)) => {
+                Err(format!("I7: {offset} of partition {number} is the newest of its key, and left out"))
+            }
+        }
+    }
+
+    /// Where a client may begin: nowhere before the limit (I3).
+    pub(crate) fn limited(&self, at: &Cursor) -> Result<(), Complaint> {
+        let opening = self.opening;
+        for topic in at.topics() {
+            let same = |other: &&TopicCursor| other.epoch == topic.epoch;
+            let Some((_, known, incarnation)) = self.truth.find(topic.tag, topic.epoch) else { continue };
+            let is_over = incarnation + 1 < known.incarnations.len();
+            let partitions = &known.incarnations[incarnation].partitions;
+            let head = opening.head.topic(topic.tag).filter(same);
+            for number in 0..partitions.len() as u32 {
+                let from = topic.offset(number);
+                let floor =
+                    opening.floor.topic(topic.tag).filter(same).map_or(0, |floor| floor.offset(number));
+                if from < floor {
+                    return Err(format!("I3: {from} of partition {number} is older than what it may have"));
+                }
+                let Some(oldest) = opening.oldest.filter(|_| !is_over) else { continue };
+                let to = head.map_or(0, |head| head.offset(number));
+                let older = |o: &u64| {
+                    record(partitions, number, *o).is_some_and(|record| record.at < oldest)
+                        && !self.is_gone(partitions, number as usize, *o)
+                };
+                if let Some(old) = (from..to).find(older) {
+                    return Err(format!("I3: {old} of partition {number} is older than the limit"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a client with this cursor has all that it wants up to the end.
+    pub(crate) fn has_all(&self, at: &Cursor, end: &Cursor) -> bool {
+        end.topics().iter().all(|end| {
+            let Some(own) = at.topic(end.tag).filter(|own| own.epoch == end.epoch) else { return false };
+            (0..end.offsets().len() as u32).all(|number| {
+                self.passed(own.tag, own.epoch, number, own.offset(number)..end.offset(number)).is_ok()
+            })
+        })
     }
 
     /// A topic's new incarnation: a later one, from its first message that can be had.
@@ -283,7 +428,7 @@ impl Oracle<'_> {
     /// Whether the node's log begins after an offset.
     fn is_evicted(&self, topic: &TopicCursor, number: usize, offset: u64) -> bool {
         let place = |epoch| self.truth.find(topic.tag, epoch).map(|(_, _, incarnation)| incarnation);
-        self.tail.topic(topic.tag).is_some_and(|tail| {
+        self.log.tail_cursor().topic(topic.tag).is_some_and(|tail| {
             if tail.epoch == topic.epoch {
                 offset < tail.offset(number as u32)
             } else {
@@ -299,18 +444,41 @@ impl Oracle<'_> {
 
     /// Whether the client's selection and the application's step let it through.
     fn is_wanted(&self, topic: usize, record: &Record) -> bool {
+        let payload = record.payload.as_bytes();
         let selected = match self.wants {
             Wants::All => true,
             Wants::Key(key) => record.key == key,
             Wants::Topic(wanted) => topic == usize::from(wanted),
+            Wants::Pattern(pattern) => PATTERNS[usize::from(pattern)].1[topic],
+            Wants::KeyOf(key, wanted) => record.key == key && topic == usize::from(wanted),
+            Wants::Tag(even) => self.map && even == (Record::tag(payload) == "even"),
+            Wants::Event(named) => named == (self.name(record) != "message"),
         };
-        selected && !(self.setup.map && record.key == 1)
+        selected && !(self.map && record.key == 1)
     }
 
     /// Whether the application's step fails on it.
     fn fails(&self, record: &Record) -> bool {
-        self.setup.map && record.payload.ends_with('7')
+        self.map && record.payload.ends_with('7')
     }
+
+    /// The name of its event.
+    fn name(&self, record: &Record) -> &'static str {
+        Record::event(record.payload.as_bytes()).filter(|_| self.map).unwrap_or("message")
+    }
+}
+
+/// What may be withheld from a client though the broker has it.
+enum Withheld {
+    Nothing,
+    Evicted,
+    Old((Option<Instant>, Cursor)),
+    Conflated,
+}
+
+/// A topic's number, by its name.
+fn index(name: &str) -> usize {
+    name.trim_start_matches("t.").parse().unwrap_or(0)
 }
 
 fn record(partitions: &[Partition], number: u32, offset: u64) -> Option<&Record> {

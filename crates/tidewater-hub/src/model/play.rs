@@ -1,20 +1,18 @@
 //! Plays a script: real hubs on the simulated broker, in one thread, with a clock that jumps.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use tidewater_core::{
-    Cursor, EpochTag, Error, ErrorKind, Next, Outgoing, PayloadMode, Start, TopicCursor, TopicTag,
-};
+use tidewater_core::{Cursor, EpochTag, Next, TopicCursor, TopicTag};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    broker::{Broker, place},
+    broker::{Broker, Truth, place},
     client::{Client, Forged, Heard, PATIENCE},
-    oracle::{Complaint, Oracle},
-    script::{Action, Id, Lag, Script, Setup, Wants},
-    source::View,
+    node::{Node, has_map, lag_of, request},
+    oracle::{Complaint, Opening, Oracle},
+    script::{Action, Back, Id, NEVER_MS, Script, Setup},
 };
-use crate::{Channel, Hub, LagPolicy, LogBounds, Resume, Select, log::Log, settings::AllowedReplay};
+use crate::{Channel, log::Log};
 
 /// What a case that went well was like.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,7 +44,7 @@ pub(crate) fn play(script: &Script) -> Result<Played, Complaint> {
 struct Stage<'a> {
     setup: &'a Setup,
     broker: Broker,
-    nodes: Vec<Channel>,
+    nodes: Vec<Node>,
     clients: Vec<Client>,
     seeds: fastrand::Rng,
     storms: Vec<tokio::task::JoinHandle<()>>,
@@ -60,7 +58,7 @@ impl<'a> Stage<'a> {
             setup,
             broker: Broker::new(worlds, setup.nodes, &setup.partitions),
             nodes: Vec::new(),
-            clients: setup.clients.iter().map(|wants| Client::new(*wants)).collect(),
+            clients: setup.clients.iter().map(|asks| Client::new(*asks)).collect(),
             seeds: fastrand::Rng::with_seed(script.seed),
             storms: Vec::new(),
         };
@@ -69,34 +67,14 @@ impl<'a> Stage<'a> {
     }
 
     /// A node's process.
-    fn start(&mut self, node: usize) -> Channel {
-        let setup = self.setup;
-        let (events, seconds) = setup.log;
-        let view = View::new(&self.broker, node, setup.replay, self.seeds.u64(..));
-        let channel = Hub::new()
-            .channel("c")
-            .source(Arc::new(view))
-            .log(LogBounds { events, bytes: 1 << 20, age: Duration::from_secs(seconds) })
-            .lag(match setup.lag {
-                Lag::Backfill => LagPolicy::Backfill,
-                Lag::Disconnect => LagPolicy::Disconnect,
-                Lag::Skip => LagPolicy::Skip,
-            })
-            .replay(if setup.behind_log { AllowedReplay::Everything } else { AllowedReplay::Log })
-            .heartbeat(Duration::from_millis(setup.heartbeat_ms))
-            .start(if setup.earliest { Start::Earliest } else { Start::Latest });
-        let channel = if setup.map {
-            channel.map(|message| {
-                if message.payload.as_ref().is_some_and(|payload| payload.ends_with(b"7")) {
-                    return Err(Error::new(ErrorKind::Internal, "a seven"));
-                }
-                let left_out = message.key.as_deref() == Some(b"k1");
-                Ok((!left_out).then(|| Outgoing { event: None, ..PayloadMode::Text.render(message) }))
-            })
-        } else {
-            channel
-        };
-        channel.open().unwrap()
+    fn start(&mut self, node: usize) -> Node {
+        Node::start(&self.broker, node, self.setup, &mut self.seeds)
+    }
+
+    /// The channel of a client's last stream.
+    fn channel(&self, client: usize) -> &Channel {
+        let client = &self.clients[client];
+        &self.nodes[client.node].channels[client.channel]
     }
 
     async fn act(&mut self, action: &Action) -> Result<(), Complaint> {
@@ -143,12 +121,21 @@ impl<'a> Stage<'a> {
                 let partitions = if self.setup.replay { usize::from(partitions) } else { 1 };
                 truth.recreate(topic % worlds, topic / worlds, partitions);
             }),
-            // What counts by itself has no such thing.
+            Action::Stall { node } if self.setup.replay => {
+                let node = usize::from(node) % self.nodes.len();
+                self.broker.change(|truth| truth.nodes[node].stalls += 1);
+            }
+            Action::Rejoin { node } => return self.rejoin(usize::from(node) % self.nodes.len()).await,
+            Action::Lose { to, by } if self.setup.replay => return self.lose(to.into(), by.into()).await,
+            // What counts by itself has no such thing, and nobody would notice.
+            Action::Stall { .. } | Action::Lose { .. } => {}
             Action::Hole { .. } | Action::Compact { .. } | Action::Retain { .. } | Action::Grow { .. } => {}
             Action::Restart { node } => self.restart(usize::from(node) % self.nodes.len()),
             Action::Open { client, node, id } => {
                 let (client, node) = (usize::from(client), usize::from(node));
-                return self.open(client % self.clients.len(), node % self.nodes.len(), id).await;
+                let (channel, node) = (node / self.nodes.len(), node % self.nodes.len());
+                let channel = channel % self.nodes[node].channels.len();
+                return self.open(client % self.clients.len(), node, channel, id).await;
             }
             Action::Read { client, blocks, ms } => {
                 let client = usize::from(client) % self.clients.len();
@@ -183,7 +170,22 @@ impl<'a> Stage<'a> {
         self.nodes[node] = self.start(node);
     }
 
-    async fn open(&mut self, number: usize, node: usize, id: Id) -> Result<(), Complaint> {
+    /// A node's second channel ends, with its streams, and begins anew where the upstream is.
+    async fn rejoin(&mut self, node: usize) -> Result<(), Complaint> {
+        if !self.setup.second {
+            return Ok(());
+        }
+        self.nodes[node].close();
+        for (number, client) in self.clients.iter_mut().enumerate() {
+            if (client.node, client.channel) == (node, 1) {
+                client.runs_out().await.map_err(|complaint| tell(number, client, &complaint))?;
+            }
+        }
+        self.nodes[node].open(1, &self.broker, node, self.setup, &mut self.seeds);
+        Ok(())
+    }
+
+    async fn open(&mut self, number: usize, node: usize, channel: usize, id: Id) -> Result<(), Complaint> {
         self.clients[number].disconnect();
         self.take_id(number, id);
         // By the time that it comes back, the broker may have got there.
@@ -191,22 +193,50 @@ impl<'a> Stage<'a> {
         {
             forged.told = forged.told.filter(|told| *told != "ahead");
         }
+        self.connect(number, node, channel).await
+    }
+
+    /// A client connects with what it has.
+    async fn connect(&mut self, number: usize, node: usize, channel: usize) -> Result<(), Complaint> {
         let client = &mut self.clients[number];
-        let select = match client.wants {
-            Wants::All => Select::all(),
-            Wants::Key(key) => Select::key(format!("k{key}")),
-            Wants::Topic(topic) => Select::topic(format!("t{topic}")),
-        };
-        let resume = Resume { last_event_id: client.last_id.clone(), ..Resume::default() };
-        let stream = self.nodes[node].stream(resume, select).await;
-        client.connect(stream, node);
-        client.opened = self.nodes[node].shared.lock().log.as_ref().map(what_it_has).unwrap_or_default();
+        let (resume, select) = request(client.asks, client.last_id.clone());
+        let channel_of = &self.nodes[node].channels[channel];
+        let before = Instant::now();
+        let floor = channel_of.shared.lock().log.as_ref().and_then(|log| self.floor(log));
+        let stream = channel_of.stream(resume, select).await;
+        let mut opening = channel_of.shared.lock().log.as_ref().map(opening).unwrap_or_default();
+        if let Some(floor) = floor {
+            opening.floor = floor;
+        }
+        opening.oldest = self.oldest(before);
+        let client = &mut self.clients[number];
+        client.connect(stream, node, channel);
+        client.opening = opening;
         // How a forged id is answered is judged as a whole, so the answer is read to its end.
         let until = Instant::now() + PATIENCE;
         while self.clients[number].forged.is_some() && self.clients[number].stream.is_some() {
             self.read(number, until).await?;
         }
         Ok(())
+    }
+
+    /// Before what nobody who comes now may get anything, where the node's own times decide.
+    fn floor(&self, log: &Log) -> Option<Cursor> {
+        let Back::Age(ms) = self.setup.back else { return None };
+        let known = self.setup.times && self.setup.replay;
+        let oldest = Instant::now().checked_sub(Duration::from_millis(ms));
+        (!known).then(|| (**log.since(oldest).1).clone())
+    }
+
+    /// The same where the broker's times decide; not if it may have been asked in vain. The answer may be a second old.
+    fn oldest(&self, came: Instant) -> Option<Instant> {
+        const FRESH: Duration = Duration::from_secs(1);
+        let Back::Age(ms) = self.setup.back else { return None };
+        let known = self.setup.times && self.setup.replay;
+        let in_vain = self.broker.truth().missed.is_some_and(|at| at + FRESH >= came)
+            || came.elapsed() > Duration::from_secs(4);
+        let oldest = came.checked_sub(Duration::from_millis(ms) + FRESH);
+        oldest.filter(|_| known && !in_vain)
     }
 
     /// Gives a client another id than the one that it had.
@@ -265,16 +295,11 @@ impl<'a> Stage<'a> {
         else {
             return Ok(false);
         };
-        let tail =
-            self.nodes[client.node].shared.lock().log.as_ref().map(|log| (**log.tail_cursor()).clone());
-        let truth = self.broker.truth();
-        let oracle = Oracle {
-            setup: self.setup,
-            truth: &truth,
-            tail: &tail.unwrap_or_default(),
-            opened: &client.opened.clone(),
-            wants: client.wants,
-        };
+        let channel = self.nodes[client.node].channels[client.channel].clone();
+        let (state, truth) = (channel.shared.lock(), self.broker.truth());
+        let log = state.log.as_ref().ok_or("a block of a channel that has not begun")?;
+        let opening = client.opening.clone();
+        let oracle = oracle(self.setup, &truth, log, client, &opening);
         let judged = client.take(&event, &oracle);
         judged.map_err(|complaint| tell(number, client, &complaint))?;
         Ok(true)
@@ -285,10 +310,7 @@ impl<'a> Stage<'a> {
         for storm in std::mem::take(&mut self.storms) {
             drop(storm.await);
         }
-        self.broker.change(|truth| {
-            truth.away = false;
-            truth.release_all();
-        });
+        self.quiet();
         for number in 0..self.clients.len() {
             self.catch_up(number).await?;
         }
@@ -296,13 +318,14 @@ impl<'a> Stage<'a> {
         for number in 0..self.clients.len() {
             self.catch_up(number).await?;
             let until = Instant::now() + PATIENCE;
-            while !self.clients[number].is_shared() {
-                self.read(number, until).await?;
-                self.catch_up(number).await?;
+            // Where the node catches up with it without a message, a heartbeat finds out.
+            while self.setup.heartbeat_ms < NEVER_MS && !self.clients[number].is_shared() {
                 if Instant::now() >= until {
                     let complaint = "I4, I5: it stays on a path of its own";
                     return Err(tell(number, &self.clients[number], complaint));
                 }
+                self.read(number, Instant::now() + Duration::from_secs(1)).await?;
+                self.catch_up(number).await?;
             }
         }
         Ok(())
@@ -310,21 +333,29 @@ impl<'a> Stage<'a> {
 
     fn played(&self) -> Played {
         let mut places = [0; 3];
-        for node in &self.nodes {
-            let status = node.status();
+        for channel in self.nodes.iter().flat_map(|node| &node.channels) {
+            let status = channel.status();
             let counts = [status.resumes_from_log, status.resumes_from_broker, status.lagged];
             places.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
         Played { heard: self.clients.iter().map(|client| client.heard.clone()).collect(), places }
     }
 
+    /// The broker is there, and holds nothing back.
+    fn quiet(&self) {
+        self.broker.change(|truth| {
+            truth.away = false;
+            truth.release_all();
+        });
+    }
+
     /// A client reads until it has everything, and comes back when it is sent away.
     async fn catch_up(&mut self, number: usize) -> Result<(), Complaint> {
         let until = Instant::now() + PATIENCE;
         loop {
-            let node = self.clients[number].node;
+            let (node, channel) = (self.clients[number].node, self.clients[number].channel);
             let end = self.broker.truth().end(node);
-            if self.clients[number].has(&end) {
+            if self.has(number, &end) {
                 return Ok(());
             }
             if Instant::now() >= until {
@@ -333,20 +364,94 @@ impl<'a> Stage<'a> {
             }
             if self.clients[number].stream.is_none() {
                 sleep(Duration::from_millis(500)).await;
-                self.open(number, node, Id::Own).await?;
+                self.open(number, node, channel, Id::Own).await?;
             }
             self.read(number, until).await?;
         }
     }
+
+    /// Whether a client has everything. Its id says so, but where no heartbeat takes it past what it doesn't want.
+    fn has(&self, number: usize, end: &Cursor) -> bool {
+        let client = &self.clients[number];
+        if self.setup.heartbeat_ms < NEVER_MS || client.has(end) {
+            return client.has(end);
+        }
+        let (state, truth) = (self.channel(number).shared.lock(), self.broker.truth());
+        let (Some(log), Some(at)) = (&state.log, client.at.as_ref().filter(|_| client.begun)) else {
+            return false;
+        };
+        oracle(self.setup, &truth, log, client, &client.opening).has_all(at, end)
+    }
+
+    /// The end of a partition is lost. Whoever has got past it is sent away, and told when they come back; the others go
+    /// on. While the nodes find out, nothing else happens: what was there once can't be told from what is there now.
+    async fn lose(&mut self, to: usize, by: u64) -> Result<(), Complaint> {
+        for storm in std::mem::take(&mut self.storms) {
+            drop(storm.await);
+        }
+        self.quiet();
+        let channels = |stage: &Self| -> Vec<Channel> {
+            stage.nodes.iter().flat_map(|node| node.channels.clone()).collect()
+        };
+        let channels = channels(self);
+        let before: Vec<u64> = channels.iter().map(|channel| channel.shared.lock().generation).collect();
+        let (tag, epoch, partition, end) = self.broker.change(|truth| truth.lose(to, by));
+        let is_past = |cursor: &Cursor| {
+            cursor.topic(tag).is_some_and(|own| own.epoch == epoch && own.offset(partition) > end)
+        };
+        sleep(Duration::from_secs(60)).await;
+        for (number, channel) in channels.iter().enumerate() {
+            let head = channel.shared.lock().log.as_ref().map(|log| (**log.head()).clone());
+            if head.as_ref().is_none_or(is_past) {
+                return Err(format!("channel {number} of all doesn't find out: {head:?}"));
+            }
+        }
+        for number in 0..self.clients.len() {
+            let (node, channel) = (self.clients[number].node, self.clients[number].channel);
+            let own = self.channel(number).shared.clone();
+            let anew = channels.iter().zip(&before).any(|(channel, before)| {
+                std::sync::Arc::ptr_eq(&channel.shared, &own) && own.lock().generation != *before
+            });
+            let client = &mut self.clients[number];
+            let was_there = client.stream.is_some();
+            if anew && was_there {
+                client.runs_out().await.map_err(|complaint| tell(number, client, &complaint))?;
+            }
+            client.former.clear();
+            if client.forged.is_none() && client.at.as_ref().is_some_and(is_past) {
+                (client.at, client.forged) = (None, Some(Forged::new(Some("ahead"))));
+                client.disconnect();
+                if was_there {
+                    self.connect(number, node, channel).await?;
+                }
+            } else if anew || !client.is_shared() {
+                // What it has not read may be lost by now.
+                client.disconnect();
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Where what a log has of the incarnations that it is in begins.
-fn what_it_has(log: &Log) -> Cursor {
+/// What a client's blocks are judged by.
+fn oracle<'a>(
+    setup: &'a Setup,
+    truth: &'a Truth,
+    log: &'a Log,
+    client: &Client,
+    opening: &'a Opening,
+) -> Oracle<'a> {
+    let (wants, lag) = (client.asks.wants, lag_of(setup, client.asks));
+    Oracle { setup, truth, log, opening, wants, map: has_map(setup, client.channel), lag }
+}
+
+/// What a log has of the incarnations that it is in.
+fn opening(log: &Log) -> Opening {
     let begins = log.head().topics().iter().filter_map(|head| {
         let tail = log.tail_cursor().topic(head.tag).filter(|tail| tail.epoch == head.epoch);
         tail.or_else(|| log.begin_of(head.tag, head.epoch)).cloned()
     });
-    begins.collect()
+    Opening { begins: begins.collect(), head: (**log.head()).clone(), ..Opening::default() }
 }
 
 fn tell(number: usize, client: &Client, complaint: &str) -> Complaint {

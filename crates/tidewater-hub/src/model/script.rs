@@ -24,15 +24,26 @@ pub(crate) struct Setup {
     /// The bounds of every node's log: events, and seconds.
     pub(crate) log: (usize, u64),
     pub(crate) lag: Lag,
-    /// Whether clients may go back behind the log.
-    pub(crate) behind_log: bool,
+    /// What a client may choose instead.
+    pub(crate) choices: Vec<Lag>,
+    pub(crate) back: Back,
+    /// Whether the broker knows when messages were written.
+    pub(crate) times: bool,
+    /// The most events that a node reads of the past when it starts; `None`: it doesn't.
+    pub(crate) prewarm: Option<usize>,
+    pub(crate) linger_ms: u64,
     /// Whether clients without an id start at the first message; else at the latest.
     pub(crate) earliest: bool,
     /// Whether the application's step leaves some messages out and fails on others.
     pub(crate) map: bool,
+    /// Whether each node has a second channel on the same upstream, with that step if the first has none.
+    pub(crate) second: bool,
     pub(crate) heartbeat_ms: u64,
-    pub(crate) clients: Vec<Wants>,
+    pub(crate) clients: Vec<Asks>,
 }
+
+/// So long that nothing is ever due.
+pub(crate) const NEVER_MS: u64 = 100_000_000;
 
 /// The lag policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +51,23 @@ pub(crate) enum Lag {
     Backfill,
     Disconnect,
     Skip,
+    Conflate,
+}
+
+/// How far back clients may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Back {
+    Everything,
+    Log,
+    /// So many milliseconds.
+    Age(u64),
+}
+
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asks {
+    pub(crate) wants: Wants,
+    pub(crate) lag: Option<Lag>,
 }
 
 /// What a client selects.
@@ -48,7 +76,24 @@ pub(crate) enum Wants {
     All,
     Key(u8),
     Topic(u8),
+    /// One of [`PATTERNS`].
+    Pattern(u8),
+    /// Both of them.
+    KeyOf(u8, u8),
+    /// What the application's step tags so.
+    Tag(bool),
+    /// What it names so.
+    Event(bool),
 }
+
+/// Patterns, and the topics that they are for.
+pub(crate) const PATTERNS: [(&str, [bool; 2]); 5] = [
+    ("t.*", [true, true]),
+    ("t.>", [true, true]),
+    ("*.0", [true, false]),
+    ("t.1", [false, true]),
+    ("t.*.>", [false, false]),
+];
 
 /// One step. Numbers are taken modulo what there is, so every list of actions is a script.
 #[derive(Clone, Debug)]
@@ -73,9 +118,16 @@ pub(crate) enum Action {
     Cut { node: u8 },
     /// Nobody reaches the broker, or everybody again.
     Away(bool),
+    /// A node's open subscriptions say nothing more, without an error.
+    Stall { node: u8 },
     /// A node's process starts anew.
     Restart { node: u8 },
-    /// A client connects, with the id that it has or another one; it leaves the stream that it had.
+    /// A node's second channel is closed, and made anew.
+    Rejoin { node: u8 },
+    /// The broker loses the end of a partition. What comes next has the same numbers.
+    Lose { to: u8, by: u8 },
+    /// A client connects, with the id that it has or another one; it leaves the stream that it had. The number of the
+    /// node, beyond the nodes there are, chooses one of its channels.
     Open { client: u8, node: u8, id: Id },
     /// A client reads some blocks, as long as any come within the time.
     Read { client: u8, blocks: u8, ms: u16 },
@@ -141,21 +193,61 @@ fn setup(scene: Scene) -> impl Strategy<Value = Setup> {
         _ => prop_oneof![Just(2_usize), Just(10), Just(1000)].boxed(),
     };
     let log = (events, prop_oneof![4 => Just(600_u64), 1 => Just(1)]);
-    let lag = prop_oneof![3 => Just(Lag::Backfill), 1 => Just(Lag::Disconnect), 1 => Just(Lag::Skip)];
     let wants = prop_oneof![
-        4 => Just(Wants::All),
-        1 => (0_u8..3).prop_map(Wants::Key),
-        1 => (0_u8..2).prop_map(Wants::Topic),
+        8 => Just(Wants::All),
+        2 => (0_u8..3).prop_map(Wants::Key),
+        2 => (0_u8..2).prop_map(Wants::Topic),
+        1 => (0_u8..5).prop_map(Wants::Pattern),
+        1 => (0_u8..3, 0_u8..2).prop_map(|(key, topic)| Wants::KeyOf(key, topic)),
+        1 => any::<bool>().prop_map(Wants::Tag),
+        1 => any::<bool>().prop_map(Wants::Event),
     ];
-    let flags = (prop::bool::weighted(0.8), prop::bool::ANY, prop::bool::weighted(0.2));
-    let heartbeat_ms = prop_oneof![Just(20_u64), Just(300), Just(3000)];
-    (1_usize..=4, partitions, log, lag, flags, heartbeat_ms, vec(wants, 1..=4)).prop_map(
-        move |(nodes, partitions, log, lag, flags, heartbeat_ms, clients)| {
-            let (behind_log, earliest, map) = flags;
-            let replay = scene != Scene::Live;
-            Setup { nodes, partitions, replay, log, lag, behind_log, earliest, map, heartbeat_ms, clients }
+    let asks = (wants, prop::option::weighted(0.3, lag())).prop_map(|(wants, lag)| Asks { wants, lag });
+    let choices = prop_oneof![2 => vec(lag(), 0..=0), 1 => vec(lag(), 1..=3)];
+    let back = prop_oneof![
+        8 => Just(Back::Everything),
+        2 => Just(Back::Log),
+        1 => Just(Back::Age(500)),
+        1 => Just(Back::Age(5000)),
+        1 => Just(Back::Age(60_000)),
+    ];
+    let prewarm = prop_oneof![3 => Just(Some(8192)), 1 => (1_usize..12).prop_map(Some), 2 => Just(None)];
+    let linger_ms = prop_oneof![5 => Just(0), 1 => 1_u64..20, 1 => 20_u64..400];
+    let heartbeat_ms = prop_oneof![2 => Just(20), 2 => Just(300), 2 => Just(3000), 1 => Just(NEVER_MS)];
+    let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.3), prop::bool::weighted(0.3));
+    let timing = (prewarm, linger_ms, heartbeat_ms);
+    (1_usize..=4, partitions, log, (lag(), choices), back, timing, flags, vec(asks, 1..=4)).prop_map(
+        move |(nodes, partitions, log, (lag, choices), back, timing, flags, clients)| {
+            let (prewarm, linger_ms, heartbeat_ms) = timing;
+            let (times, earliest, map, second) = flags;
+            Setup {
+                nodes,
+                partitions,
+                replay: scene != Scene::Live,
+                log,
+                lag,
+                choices,
+                back,
+                times: times && scene != Scene::Live,
+                prewarm,
+                linger_ms,
+                earliest,
+                map,
+                second,
+                heartbeat_ms,
+                clients,
+            }
         },
     )
+}
+
+fn lag() -> impl Strategy<Value = Lag> {
+    prop_oneof![
+        4 => Just(Lag::Backfill),
+        1 => Just(Lag::Disconnect),
+        1 => Just(Lag::Skip),
+        2 => Just(Lag::Conflate),
+    ]
 }
 
 fn action(scene: Scene) -> impl Strategy<Value = Action> {
@@ -174,7 +266,10 @@ fn action(scene: Scene) -> impl Strategy<Value = Action> {
             .prop_map(|(node, mask)| Action::Hold { node, mask }),
         2 => any::<u8>().prop_map(|node| Action::Cut { node }),
         1 => any::<bool>().prop_map(Action::Away),
+        1 => any::<u8>().prop_map(|node| Action::Stall { node }),
         1 => any::<u8>().prop_map(|node| Action::Restart { node }),
+        1 => any::<u8>().prop_map(|node| Action::Rejoin { node }),
+        1 => (any::<u8>(), 1_u8..8).prop_map(|(to, by)| Action::Lose { to, by }),
         18 => (any::<u8>(), any::<u8>(), id()).prop_map(|(client, node, id)| Action::Open { client, node, id }),
         24 => (any::<u8>(), 1_u8..20, prop_oneof![Just(1_u16), 1_u16..400])
             .prop_map(|(client, blocks, ms)| Action::Read { client, blocks, ms }),

@@ -7,23 +7,33 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use tidewater_core::{
     Bounds, Capabilities, Cursor, Delivery, Error, ErrorKind, Gap, GapReason, Message, NewEpoch, Next,
-    Position, Result, Source, Start, Subscribed, Subscription, TopicBounds, TopicCursor,
+    Position, Result, ShareKey, Source, Start, Subscribed, Subscription, TopicBounds, TopicCursor,
 };
+use tokio::time::Instant;
 
-use super::broker::{Broker, KIND, Kind, Topic, Truth};
+use super::{
+    broker::{Broker, KIND, Kind, Partition, Topic, Truth},
+    script::{Back, Setup},
+};
 
 pub(crate) struct View {
     broker: Broker,
     node: usize,
     world: usize,
     replay: bool,
+    times: bool,
+    /// How far back clients may go. The hub asks for no other times, and its clock stands still while this one jumps.
+    age: Duration,
     rng: Mutex<fastrand::Rng>,
 }
 
 impl View {
-    pub(crate) fn new(broker: &Broker, node: usize, replay: bool, seed: u64) -> Self {
+    pub(crate) fn new(broker: &Broker, node: usize, setup: &Setup, seed: u64) -> Self {
         let world = node % broker.truth().worlds.len();
-        Self { broker: broker.clone(), node, world, replay, rng: Mutex::new(fastrand::Rng::with_seed(seed)) }
+        let age = if let Back::Age(ms) = setup.back { Duration::from_millis(ms) } else { Duration::MAX };
+        let (replay, times) = (setup.replay, setup.times);
+        let rng = Mutex::new(fastrand::Rng::with_seed(seed));
+        Self { broker: broker.clone(), node, world, replay, times, age, rng }
     }
 
     fn rng(&self) -> fastrand::Rng {
@@ -31,8 +41,8 @@ impl View {
     }
 
     fn bounds_now(&self) -> Result<Bounds> {
-        let truth = self.broker.truth();
-        reached(&truth)?;
+        let mut truth = self.broker.truth();
+        reached(&mut truth)?;
         let topics = truth.worlds[self.world].iter().map(|topic| TopicBounds {
             name: topic.name.clone(),
             tag: topic.tag,
@@ -42,8 +52,15 @@ impl View {
         Ok(Bounds { topics: topics.collect() })
     }
 
-    fn first(&self, partition: &super::broker::Partition) -> u64 {
+    fn first(&self, partition: &Partition) -> u64 {
         if self.replay { partition.first } else { partition.end() }
+    }
+
+    /// The first that is as young as clients may have it.
+    fn young(&self, partition: &Partition) -> u64 {
+        let Some(oldest) = Instant::now().checked_sub(self.age) else { return self.first(partition) };
+        let young = partition.records.partition_point(|record| record.at < oldest) as u64;
+        young.max(self.first(partition))
     }
 }
 
@@ -54,7 +71,11 @@ impl Source for View {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { replay: self.replay, from_time: false, partitioned: true, mergeable: true }
+        Capabilities { replay: self.replay, from_time: self.times, partitioned: true, mergeable: true }
+    }
+
+    fn share_key(&self) -> Option<ShareKey> {
+        Some(ShareKey::new(KIND, ["all of it"]))
     }
 
     async fn bounds(&self) -> Result<Bounds> {
@@ -70,8 +91,8 @@ impl Source for View {
             tokio::time::sleep(Duration::from_millis(rng.u64(..5))).await;
         }
         let mut truth = self.broker.truth();
-        reached(&truth)?;
-        let cuts = truth.nodes[self.node].cuts;
+        reached(&mut truth)?;
+        let (cuts, stalls) = (truth.nodes[self.node].cuts, truth.nodes[self.node].stalls);
         let mut at = Vec::new();
         for topic in &mut truth.worlds[self.world] {
             let wanted = subscription.after.as_ref().and_then(|cursor| cursor.topic(topic.tag));
@@ -93,6 +114,7 @@ impl Source for View {
                         next.clamp(first, end)
                     }
                     (Some(_), _) | (None, Start::Earliest) => first,
+                    (None, Start::Time(_)) => self.young(partition),
                     (None, _) => end,
                 }
             });
@@ -106,6 +128,7 @@ impl Source for View {
             world: self.world,
             replay: self.replay,
             cuts,
+            stalls,
             at,
             rng,
         };
@@ -126,7 +149,10 @@ impl fmt::Display for View {
     }
 }
 
-fn reached(truth: &Truth) -> Result<()> {
+fn reached(truth: &mut Truth) -> Result<()> {
+    if truth.away {
+        truth.missed = Some(Instant::now());
+    }
     let away = || Error::new(ErrorKind::Unavailable, "the broker is away");
     if truth.away { Err(away()) } else { Ok(()) }
 }
@@ -150,6 +176,7 @@ struct Reader {
     world: usize,
     replay: bool,
     cuts: u64,
+    stalls: u64,
     /// By topic.
     at: Vec<At>,
     rng: fastrand::Rng,
@@ -192,7 +219,7 @@ impl Reader {
             }
             return Some(Err(Error::new(ErrorKind::Unavailable, "the stream was cut")));
         }
-        if truth.away {
+        if truth.away || truth.nodes[self.node].stalls != self.stalls {
             return None;
         }
         let node = &truth.nodes[self.node];
