@@ -334,12 +334,12 @@ impl Oracle<'_> {
                 newest.insert(record.key, (at.epoch, at.partition, offset));
             }
         };
-        let mut seq = 0;
+        // In what was read of the past at the start, the order is another one.
+        let mut seq = FIRST;
         while let Some((kept, message)) = self.log.latest().and_then(|latest| latest.kept_from(seq)) {
             note(&message.at);
             seq = kept + 1;
         }
-        // In what was read of the past at the start, the order is another one.
         for batch in self.log.batches().iter().filter(|batch| batch.first >= FIRST) {
             for frame in &batch.frames {
                 if let frame::Kind::Message(at, _) = &frame.kind {
