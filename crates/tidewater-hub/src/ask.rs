@@ -56,7 +56,7 @@ impl<T: Clone> Answer<T> {
     fn give(&self) -> Result<T> {
         let again =
             |error: &Arc<Error>| Error::new(error.kind(), error.to_string()).with_retry(error.retry());
-        self.outcome.as_ref().map(T::clone).map_err(again)
+        self.outcome.clone().map_err(|error| again(&error))
     }
 }
 
