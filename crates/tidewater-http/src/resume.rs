@@ -18,6 +18,9 @@ use crate::{
 /// The header in which an `EventSource` sends the last id that it got (WHATWG HTML §9.2.4).
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
+/// How often a selection may name one thing.
+const MOST_VALUES: usize = 256;
+
 /// The header in which `HEAD`, and `GET` with `Accept: application/json`, answer the channel's current cursor.
 pub const TIDEWATER_CURSOR: HeaderName = HeaderName::from_static("tidewater-cursor");
 
@@ -93,6 +96,7 @@ impl Resume {
                 other => asked.slip = asked.slip.or_else(|| Some((other.to_owned(), names::meant(other)?))),
             }
         }
+        asked.check()?;
         let header = headers.get(LAST_EVENT_ID).map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
         // A client without an id sends no header; some send an empty one, which means the same.
         let last_event_id = [header, asked.id.take()].into_iter().flatten().find(|id| !id.is_empty());
@@ -190,6 +194,22 @@ struct Asked {
 }
 
 impl Asked {
+    /// Each name a bounded number of times: what a client selects is kept for as long as it stays.
+    fn check(&self) -> Result<(), Rejection> {
+        let counts = [
+            ("topic", self.topics.len()),
+            ("key", self.keys.len()),
+            ("tag", self.tags.len()),
+            ("event", self.events.len()),
+        ];
+        match counts.into_iter().find(|(_, count)| *count > MOST_VALUES) {
+            None => Ok(()),
+            Some((name, count)) => Err(Rejection::bad_request(format!(
+                "?{name}= stands {count} times: {MOST_VALUES} at most (let the server tag what belongs together, and select by ?tag=)"
+            ))),
+        }
+    }
+
     /// Any of the values of one name, all of the names.
     fn into_select(self) -> Result<Select, Rejection> {
         let mut select = Select::all();
@@ -317,6 +337,17 @@ mod tests {
         );
         let reply = read("lag=skip", &[]).unwrap().open(&plain).await.into_response();
         assert_eq!(reply.status(), 400);
+    }
+
+    #[test]
+    fn a_selection_is_bounded() {
+        for name in ["topic", "key", "tag", "event"] {
+            let query = |count| vec![format!("{name}=a"); count].join("&");
+            assert!(read(&query(MOST_VALUES), &[]).is_ok(), "{name}");
+            let refused = read(&query(MOST_VALUES + 1), &[]).unwrap_err();
+            assert_eq!(refused.status(), 400);
+            assert!(refused.message().contains("257 times: 256 at most"), "{refused}");
+        }
     }
 
     #[test]

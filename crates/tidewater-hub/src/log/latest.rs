@@ -7,7 +7,7 @@
 //! of a key, the messages that no selection can tell apart: the newest that a client wants is that of a class it wants.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -27,6 +27,9 @@ use crate::{
 /// message.
 const CLASSES: usize = 16;
 
+/// How many incarnations of a topic are known beyond the log. Nobody makes a topic anew so often while a client is slow.
+const BEGUN: usize = 16;
+
 /// What is newest.
 #[derive(Debug)]
 pub(crate) struct Latest {
@@ -35,8 +38,27 @@ pub(crate) struct Latest {
     /// By the numbers that they had in the log.
     kept: BTreeMap<u64, Kept>,
     bytes: usize,
-    /// The last new incarnation of each topic that the log has let go.
-    epochs: HashMap<TopicTag, (u64, EpochTag)>,
+    /// The last new incarnations of each topic that the log has let go, in their order.
+    epochs: HashMap<TopicTag, VecDeque<Begun>>,
+}
+
+/// Where a topic was made anew.
+#[derive(Debug)]
+struct Begun {
+    seq: u64,
+    epoch: EpochTag,
+    /// The incarnation that was there before.
+    after: EpochTag,
+}
+
+/// What a client has missed of a topic's incarnations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missed {
+    Nothing,
+    /// Everything up to this one.
+    Until(EpochTag),
+    /// Nobody here can say: it is in none that has been here.
+    Unknown,
 }
 
 #[derive(Debug, Default)]
@@ -117,7 +139,11 @@ impl Latest {
                 // What is of an incarnation that is over is told by the gap that tells so.
                 Kind::Epoch(anew) => {
                     let new = &anew.new;
-                    self.epochs.insert(new.tag, (seq, new.epoch.tag()));
+                    let begun = self.epochs.entry(new.tag).or_default();
+                    begun.push_back(Begun { seq, epoch: new.epoch.tag(), after: anew.after });
+                    if begun.len() > BEGUN {
+                        begun.pop_front();
+                    }
                     let over: Vec<u64> = self
                         .kept
                         .iter()
@@ -162,11 +188,15 @@ impl Latest {
         newest.is_some_and(|class| class.seq == seq)
     }
 
-    /// The incarnation that a client which has everything before a number, and whose topic is of `own`, has missed:
-    /// the log has let its beginning go.
-    pub(crate) fn missed_epoch(&self, tag: TopicTag, own: EpochTag, next: u64) -> Option<EpochTag> {
-        let (seq, epoch) = self.epochs.get(&tag)?;
-        (*seq >= next && *epoch != own).then_some(*epoch)
+    /// What a client which has everything before a number, and whose topic is of `own`, has missed.
+    pub(crate) fn missed(&self, tag: TopicTag, own: EpochTag, next: u64) -> Missed {
+        let missed = || self.epochs.get(&tag).into_iter().flatten().filter(|begun| begun.seq >= next);
+        match missed().next_back() {
+            None => Missed::Nothing,
+            Some(last) if last.epoch == own => Missed::Nothing,
+            Some(last) if missed().any(|begun| begun.after == own) => Missed::Until(last.epoch),
+            Some(_) => Missed::Unknown,
+        }
     }
 
     /// The topics that have begun anew where the log has let it go.

@@ -14,7 +14,7 @@ use crate::{
     log::{
         Log,
         frame::{At, Batch, Kind, new_epoch},
-        latest::{Kept, Latest},
+        latest::{Kept, Latest, Missed},
     },
     resume::{
         Topics,
@@ -66,7 +66,15 @@ impl Conflation {
 
     /// Whether the log can't tell where the client belongs.
     pub(crate) fn is_stranded(&self, log: &Log) -> bool {
-        self.next >= log.tail() && log.strands(self.next, &self.walk.cursor)
+        if self.next >= log.tail() {
+            return log.strands(self.next, &self.walk.cursor);
+        }
+        let unknown = |tag| {
+            let own = self.walk.cursor.topic(tag)?;
+            let missed = log.latest()?.missed(tag, own.epoch, self.next);
+            Some(missed == Missed::Unknown && !log.begins(tag, own.epoch))
+        };
+        log.latest().is_some_and(|latest| latest.begun().any(|tag| unknown(tag) == Some(true)))
     }
 
     /// Walks on and writes what is newest and wanted, until `out` holds `limit` bytes, `steps` entries were looked at,
@@ -117,7 +125,7 @@ impl Conflation {
     fn renew(&mut self, log: &Log, latest: &Latest, page: &mut Page<'_>) {
         for tag in latest.begun() {
             let Some(own) = self.walk.cursor.topic(tag) else { continue };
-            let Some(epoch) = latest.missed_epoch(tag, own.epoch, self.next) else { continue };
+            let Missed::Until(epoch) = latest.missed(tag, own.epoch, self.next) else { continue };
             if log.begins(tag, own.epoch) {
                 continue;
             }

@@ -16,6 +16,9 @@ use crate::{
     wire::{self, Told, gaps_between},
 };
 
+/// How many entries are looked at while the channel's lock is held.
+const HELD: usize = 256;
+
 impl Client {
     /// The client has fallen behind the log (I7): it has everything that it wants before `next`, and this cursor.
     pub(super) fn lag(&mut self, at: Cursor, next: u64) -> Step {
@@ -73,7 +76,9 @@ impl Client {
             if conflation.is_stranded(log) {
                 return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
             }
-            let gaps = conflation.write(log, &state.topics, &self.select, &mut out, OWN_BYTES, steps);
+            let mut few = HELD.min(*steps);
+            *steps -= few;
+            let gaps = conflation.write(log, &state.topics, &self.select, &mut out, OWN_BYTES, &mut few);
             (gaps, conflation.caught_up(log))
         };
         self.shared.counts.gaps.fetch_add(gaps, Ordering::Relaxed);
