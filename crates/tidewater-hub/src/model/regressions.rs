@@ -352,3 +352,56 @@ fn who_conflates_and_waits_for_an_incarnation_is_told_what_that_has_lost() {
     ];
     holds(&setup, &actions);
 }
+
+/// What the source had said was of an incarnation before; and the log's own times are those of whole batches.
+#[test]
+fn a_limit_in_time_is_asked_for_anew_when_a_topic_is_made_anew() {
+    let wants = Asks { wants: Tag(true), lag: None };
+    let base = Setup { replay: true, times: true, prewarm: Some(8192), ..setup() };
+    let behind = Setup {
+        nodes: 4,
+        partitions: vec![1],
+        log: (10, 600),
+        back: Back::Age(500),
+        second: true,
+        clients: vec![wants],
+        ..base.clone()
+    };
+    let actions = [
+        Publish { to: 0, count: 1, spread: false },
+        Hole { to: 0, count: 1 },
+        Publish { to: 0, count: 3, spread: false },
+        Open { client: 0, node: 20, id: Own },
+        Storm { to: 0, count: 4, every_ms: 4 },
+        Recreate { topic: 0, partitions: 0 },
+        Publish { to: 0, count: 7, spread: false },
+        Read { client: 0, blocks: 6, ms: 3 },
+        Wait { ms: 14 },
+        Hole { to: 0, count: 1 },
+        Storm { to: 0, count: 13, every_ms: 4 },
+        Publish { to: 0, count: 1, spread: false },
+        Open { client: 0, node: 105, id: Own },
+        Publish { to: 0, count: 1, spread: false },
+        Recreate { topic: 0, partitions: 0 },
+        Read { client: 0, blocks: 3, ms: 1 },
+        Drop { client: 0 },
+        Publish { to: 0, count: 1, spread: false },
+    ];
+    plays(2_072_245_681_733_867_666, &behind, &actions);
+    let merged = Setup { nodes: 3, partitions: vec![2], log: (40, 600), back: Back::Age(5000), ..base };
+    let actions = [
+        Open { client: 223, node: 0, id: Own },
+        Open { client: 141, node: 169, id: Own },
+        Storm { to: 0, count: 2, every_ms: 1 },
+        Open { client: 69, node: 151, id: Ahead { to: 0, by: 1 } },
+        Read { client: 178, blocks: 1, ms: 1 },
+        Lose { to: 0, by: 1 },
+        Recreate { topic: 0, partitions: 0 },
+        Wait { ms: 4498 },
+        Publish { to: 0, count: 1, spread: false },
+        Open { client: 109, node: 28, id: Own },
+        Recreate { topic: 0, partitions: 0 },
+        Publish { to: 0, count: 4, spread: false },
+    ];
+    plays(5_467_518_824_696_906_303, &merged, &actions);
+}

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tidewater_core::{Cursor, Result};
+use tidewater_core::{Cursor, Result, TopicCursor};
 use tokio::time::Instant;
 
 use crate::{ask::Question, backfill, log::Log, settings::AllowedReplay, state::Shared};
@@ -63,9 +63,16 @@ pub(crate) async fn said(shared: &Shared) -> Result<Option<Arc<Cursor>>> {
     if !can.replay || !can.from_time {
         return Ok(None);
     }
-    let same = shared.limits.lock().0 == shared.backfill.starts();
-    let fresh = if same { FRESH } else { Duration::ZERO };
+    let fresh = if is_current(shared) { FRESH } else { Duration::ZERO };
     shared.limits.question.ask(fresh, ask(shared, age)).await.map(Some)
+}
+
+/// Whether what was said last is of this start of the upstream, and of the incarnations that this node is in.
+fn is_current(shared: &Shared) -> bool {
+    let head = shared.lock().log.as_ref().map(|log| log.head().clone()).unwrap_or_default();
+    let (start, said) = &*shared.limits.lock();
+    let same = |own: &TopicCursor| said.topic(own.tag).is_none_or(|said| said.epoch == own.epoch);
+    *start == shared.backfill.starts() && head.topics().iter().all(same)
 }
 
 async fn ask(shared: &Shared, age: Duration) -> Result<Arc<Cursor>> {
