@@ -25,7 +25,10 @@ pub(crate) fn meant(name: &str) -> Option<&'static str> {
         let ours = self::bare(ours);
         bare == ours
             || bare.strip_suffix('s') == Some(&ours)
-            || (long && ours.len() >= LONG && strsim::osa_distance(&bare, &ours) <= 1)
+            || (long
+                && ours.len() >= LONG
+                && ours.len().abs_diff(bare.len()) <= 1
+                && strsim::osa_distance(&bare, &ours) <= 1)
     };
     NAMES.iter().find(near).copied()
 }

@@ -45,7 +45,8 @@ pub(crate) struct Args {
     #[arg(long = "replay", value_name = "NAME=LIMIT", value_parser = replay)]
     replay: Vec<(String, AllowedReplay)>,
     /// How much of the past this channel reads into memory when it starts, for clients that come back: a number of events, a
-    /// size (16MiB), a time (5m), several behind commas, or off. The default is 8192,8MiB.
+    /// size (16MiB), a time (5m), several behind commas, or off. What is not said is bounded by the memory that a channel
+    /// has. The default is 8192,8MiB.
     #[arg(long = "prewarm", value_name = "NAME=BOUND[,BOUND]", value_parser = prewarm)]
     prewarm: Vec<(String, Option<Prewarm>)>,
     /// How long a message of this channel may wait for others, so that clients get them in one write (5ms). The default is

@@ -3,7 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `client` | the phases of a client, and the two in the log: the shared bytes, and a path of its own |
-//! | `past` | the two phases behind the log: waiting for a piece of the past, and reading it |
+//! | `past` | the phases behind the log: how far back it may go, waiting for a piece of the past, and reading it |
 //! | `lag` | what happens to a client that fell off the log |
 //! | `beat` | when a client is due a heartbeat |
 //! | `conflate` | a client that gets the newest of each key: pure |
