@@ -4,33 +4,10 @@
 
 mod support;
 
-use std::{sync::Arc, time::Duration};
-
 use futures_util::{FutureExt as _, StreamExt as _};
-use support::{Books, Broker, at_end, tag};
-use tidewater_core::{
-    Cursor, Message, Start,
-    memory::MemoryLog,
-    sse::{Decoder, Event},
-};
-use tidewater_hub::{Channel, ChannelBuilder, Hub, LagPolicy, LogBounds, Resume, Select};
-use tokio::time::sleep;
-
-const TINY: LogBounds = LogBounds { events: 10, bytes: 1 << 20, age: Duration::from_secs(600) };
-
-fn channel(source: &Arc<Broker>, with: impl FnOnce(ChannelBuilder) -> ChannelBuilder) -> Channel {
-    with(Hub::new().channel("c").source(source.source(1))).open().unwrap()
-}
-
-fn events(chunk: &[u8]) -> Vec<Event> {
-    let mut decoder = Decoder::new();
-    decoder.feed(chunk);
-    std::iter::from_fn(|| decoder.next_event().unwrap()).collect()
-}
-
-async fn settle() {
-    sleep(Duration::from_millis(100)).await;
-}
+use support::{Books, Broker, TINY, at_end, channel, events, settle, tag};
+use tidewater_core::{Cursor, Message, Start, memory::MemoryLog};
+use tidewater_hub::{ChannelBuilder, Hub, LagPolicy, Resume, Select};
 
 /// I7, backfill: the broker has what the log hasn't.
 #[tokio::test(start_paused = true)]

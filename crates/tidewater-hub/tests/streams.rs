@@ -10,33 +10,16 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use support::{Books, Broker, at_end, tag};
+use support::{Books, Broker, TINY, at_end, channel, events, settle, tag};
 use tidewater_core::{
     Cursor, Error, ErrorKind, Headers, Message, Next, Outgoing, PayloadMode, Start, TopicCursor,
     memory::{MemoryBounds, MemoryLog},
-    sse::{Decoder, Event},
+    sse::Event,
 };
 use tidewater_hub::{
-    AllowedReplay, Channel, ChannelBuilder, EventStream, Hub, LagPolicy, LogBounds, MapFailure, Resume,
-    Select, UpstreamState,
+    AllowedReplay, Channel, EventStream, Hub, LagPolicy, MapFailure, Resume, Select, UpstreamState,
 };
 use tokio::time::{sleep, timeout};
-
-const TINY: LogBounds = LogBounds { events: 10, bytes: 1 << 20, age: Duration::from_secs(600) };
-
-fn channel(source: &Arc<Broker>, with: impl FnOnce(ChannelBuilder) -> ChannelBuilder) -> Channel {
-    with(Hub::new().channel("c").source(source.source(1))).open().unwrap()
-}
-
-fn events(chunk: &[u8]) -> Vec<Event> {
-    let mut decoder = Decoder::new();
-    decoder.feed(chunk);
-    std::iter::from_fn(|| decoder.next_event().unwrap()).collect()
-}
-
-async fn settle() {
-    sleep(Duration::from_millis(100)).await;
-}
 
 async fn open(channel: &Channel, select: Select) -> EventStream {
     let mut stream = channel.stream(Resume::default(), select).await;

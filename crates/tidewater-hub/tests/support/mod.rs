@@ -19,7 +19,7 @@ use tidewater_core::{
     Position, Result, ShareKey, Source, Start, Subscribed, Subscription, TopicBounds, TopicCursor, TopicTag,
     sse::{Decoder, Event},
 };
-use tidewater_hub::{Channel, EventStream, Resume, Select};
+use tidewater_hub::{Channel, ChannelBuilder, EventStream, Hub, LogBounds, Resume, Select};
 use tokio::sync::watch;
 
 pub const KIND: &str = "test";
@@ -306,6 +306,26 @@ impl Reader {
         *next += 1;
         Some(Delivery::Message(message))
     }
+}
+
+/// A log that clients fall off soon.
+pub const TINY: LogBounds = LogBounds { events: 10, bytes: 1 << 20, age: Duration::from_secs(600) };
+
+/// A channel of a node's own.
+pub fn channel(broker: &Arc<Broker>, with: impl FnOnce(ChannelBuilder) -> ChannelBuilder) -> Channel {
+    with(Hub::new().channel("c").source(broker.source(1))).open().unwrap()
+}
+
+/// What a chunk holds.
+pub fn events(chunk: &[u8]) -> Vec<Event> {
+    let mut decoder = Decoder::new();
+    decoder.feed(chunk);
+    std::iter::from_fn(|| decoder.next_event().unwrap()).collect()
+}
+
+/// What is on its way arrives.
+pub async fn settle() {
+    tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
 /// A browser that keeps books: what it got, what it was told is missing, and whether ids ever went down.
