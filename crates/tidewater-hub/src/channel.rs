@@ -73,8 +73,12 @@ impl Channel {
     /// # Cancel safety
     /// Safe: nothing is left behind.
     pub async fn stream(&self, resume: impl Into<Resume>, select: Select) -> EventStream {
+        let resume = resume.into();
+        if let Some(stream) = EventStream::open_now(&self.shared, &resume, &select) {
+            return stream;
+        }
         // Servers keep the room of a handler's future for as long as its connection lives.
-        Box::pin(EventStream::open(self.shared.clone(), resume.into(), select)).await
+        Box::pin(EventStream::open(self.shared.clone(), resume, select)).await
     }
 
     /// Where the channel is now: the id to start from for whoever shows the state of the world and then its changes.

@@ -31,6 +31,13 @@ pub(crate) enum Begun {
     },
 }
 
+/// How a client begins that has nothing and wants what comes from now on, if the channel has a position.
+pub(crate) fn begin_now(shared: &Shared, resume: &Resume) -> Option<Begun> {
+    let latest = resume.start.unwrap_or(shared.settings.start) == Start::Latest
+        || !shared.source().capabilities().replay;
+    (latest && resume.last_event_id.is_none() && *shared.positioned.borrow()).then_some(Begun::Latest)
+}
+
 /// Finds out what has to be asked for: the channel's position, the broker's bounds, a time's position.
 pub(crate) async fn begin(shared: &Shared, resume: &Resume) -> Result<Begun> {
     let mut positioned = shared.positioned.subscribe();

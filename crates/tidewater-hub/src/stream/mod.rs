@@ -34,7 +34,7 @@ use self::{
 use crate::{
     resume::{
         Place, Resume,
-        open::{Begun, begin, first_block, plan},
+        open::{Begun, begin, begin_now, first_block, plan},
         walk::Walk,
     },
     select::Select,
@@ -68,6 +68,13 @@ impl EventStream {
                 Self::closed(shared.jittered_retry())
             }
         }
+    }
+
+    /// The same where nothing has to be asked for: most clients have no id, and begin with what comes from now on.
+    pub(crate) fn open_now(shared: &Arc<Shared>, resume: &Resume, select: &Select) -> Option<Self> {
+        let begun = begin_now(shared, resume)?;
+        let select = resume.select.clone().and(select.clone());
+        Some(Self::start(shared.clone(), select, shared.settings.lag(resume.lag), begun))
     }
 
     fn start(shared: Arc<Shared>, select: Select, lag: LagPolicy, begun: Begun) -> Self {
