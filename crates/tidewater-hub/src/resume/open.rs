@@ -83,7 +83,9 @@ async fn warmed(shared: &Shared, cursor: &Cursor) {
         let state = shared.lock();
         state.log.as_ref().is_some_and(|log| known(shared, &state, log, None, None).find(cursor).is_some())
     };
-    if !*warm.borrow() && !in_log() {
+    // Nothing is held of it while the log is looked at: it changes under the log's lock.
+    let warming = !*warm.borrow();
+    if warming && !in_log() {
         // However it ends, the client goes on.
         drop(timeout(ASK, warm.wait_for(|warm| *warm)).await);
     }
