@@ -1,34 +1,30 @@
-//! What the server uses, from `/proc`.
+//! What the server uses, by the kernel's own count.
 
-use std::{fs, path::PathBuf};
+use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
+use nix::{time::clock_getcpuclockid, unistd::Pid};
 
 /// The process under load, if there is one.
 #[derive(Debug)]
-pub(crate) struct Server(Option<PathBuf>);
+pub(crate) struct Server(Option<u32>);
 
 impl Server {
     pub(crate) fn new(pid: Option<u32>) -> Self {
-        Self(pid.map(|pid| PathBuf::from(format!("/proc/{pid}"))))
+        Self(pid)
     }
 
-    /// Processor time of all its threads that live, in seconds. By the scheduler's own count, in nanoseconds.
+    /// Processor time of all its threads, also of those that have ended, in seconds. The clock counts nanoseconds.
     pub(crate) fn busy(&self) -> Result<f64> {
-        let Some(folder) = &self.0 else { return Ok(0.0) };
-        let mut nanoseconds = 0_u64;
-        for thread in fs::read_dir(folder.join("task")).context("the server has ended")? {
-            let file = thread?.path().join("schedstat");
-            let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-            nanoseconds += text.split_whitespace().next().context("schedstat")?.parse::<u64>()?;
-        }
-        Ok(nanoseconds as f64 / 1e9)
+        let Some(pid) = self.0 else { return Ok(0.0) };
+        let clock = clock_getcpuclockid(Pid::from_raw(pid.try_into()?)).context("the server has ended")?;
+        Ok(Duration::from(clock.now().context("the server has ended")?).as_secs_f64())
     }
 
     /// Its memory (PSS), in bytes.
     pub(crate) fn memory(&self) -> Result<u64> {
-        let Some(folder) = &self.0 else { return Ok(0) };
-        let text = fs::read_to_string(folder.join("smaps_rollup")).context("the server has ended")?;
+        let Some(pid) = self.0 else { return Ok(0) };
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).context("the server has ended")?;
         let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("smaps_rollup")?;
         let kib: u64 = line.split_whitespace().next().context("smaps_rollup")?.parse()?;
         Ok(kib << 10)
