@@ -12,7 +12,7 @@ use tidewater_tests::{Broker, Feed, Gateway, SseClient, eventually, free_port, h
 use tokio::net::TcpListener;
 
 const PATH: &str = "/channels/feed";
-const SERVERS: [&str; 4] = ["hyper", "warp", "rocket", "salvo"];
+const SERVERS: [&str; 5] = ["direct", "hyper", "warp", "rocket", "salvo"];
 
 /// Starts a gateway that can't start; gives its exit code and what it wrote.
 async fn refused(channel: &str) -> Result<(Option<i32>, String)> {

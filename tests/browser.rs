@@ -29,18 +29,22 @@ macro_rules! pages {
 }
 
 pages! {
+    kafka_through_direct: kafka, "direct", "needs Kafka and a browser: run cargo xtask test";
     kafka_through_hyper: kafka, "hyper", "needs Kafka and a browser: run cargo xtask test";
     kafka_through_warp: kafka, "warp", "needs Kafka and a browser: run cargo xtask test";
     kafka_through_rocket: kafka, "rocket", "needs Kafka and a browser: run cargo xtask test";
     kafka_through_salvo: kafka, "salvo", "needs Kafka and a browser: run cargo xtask test";
+    jetstream_through_direct: jetstream, "direct", "needs NATS and a browser: run cargo xtask test";
     jetstream_through_hyper: jetstream, "hyper", "needs NATS and a browser: run cargo xtask test";
     jetstream_through_warp: jetstream, "warp", "needs NATS and a browser: run cargo xtask test";
     jetstream_through_rocket: jetstream, "rocket", "needs NATS and a browser: run cargo xtask test";
     jetstream_through_salvo: jetstream, "salvo", "needs NATS and a browser: run cargo xtask test";
+    nats_through_direct: nats, "direct", "needs NATS and a browser: run cargo xtask test";
     nats_through_hyper: nats, "hyper", "needs NATS and a browser: run cargo xtask test";
     nats_through_warp: nats, "warp", "needs NATS and a browser: run cargo xtask test";
     nats_through_rocket: nats, "rocket", "needs NATS and a browser: run cargo xtask test";
     nats_through_salvo: nats, "salvo", "needs NATS and a browser: run cargo xtask test";
+    memory_through_direct: memory, "direct", "needs a browser: run cargo xtask test";
     memory_through_hyper: memory, "hyper", "needs a browser: run cargo xtask test";
     memory_through_warp: memory, "warp", "needs a browser: run cargo xtask test";
     memory_through_rocket: memory, "rocket", "needs a browser: run cargo xtask test";

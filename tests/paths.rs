@@ -1,6 +1,6 @@
 //! From a real broker, through each web server, to a client: exactly what was produced, and back by `POST`.
 //!
-//! {Kafka, NATS, JetStream} x {hyper, warp, rocket, salvo}. The producers are of another make.
+//! {Kafka, NATS, JetStream} x {direct, hyper, warp, rocket, salvo}. The producers are of another make.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -20,14 +20,17 @@ macro_rules! paths {
 }
 
 paths! {
+    kafka_through_direct: Kafka, "direct", "needs Kafka: run cargo xtask test";
     kafka_through_hyper: Kafka, "hyper", "needs Kafka: run cargo xtask test";
     kafka_through_warp: Kafka, "warp", "needs Kafka: run cargo xtask test";
     kafka_through_rocket: Kafka, "rocket", "needs Kafka: run cargo xtask test";
     kafka_through_salvo: Kafka, "salvo", "needs Kafka: run cargo xtask test";
+    nats_through_direct: Nats, "direct", "needs NATS: run cargo xtask test";
     nats_through_hyper: Nats, "hyper", "needs NATS: run cargo xtask test";
     nats_through_warp: Nats, "warp", "needs NATS: run cargo xtask test";
     nats_through_rocket: Nats, "rocket", "needs NATS: run cargo xtask test";
     nats_through_salvo: Nats, "salvo", "needs NATS: run cargo xtask test";
+    jetstream_through_direct: JetStream, "direct", "needs NATS: run cargo xtask test";
     jetstream_through_hyper: JetStream, "hyper", "needs NATS: run cargo xtask test";
     jetstream_through_warp: JetStream, "warp", "needs NATS: run cargo xtask test";
     jetstream_through_rocket: JetStream, "rocket", "needs NATS: run cargo xtask test";

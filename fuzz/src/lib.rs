@@ -5,6 +5,7 @@
 //! | [`decode`] | a stream | the decoder says what the standard's text says, read line by line ([`literal`]) |
 //! | [`split`] | limits, two feedings, a stream | however a stream is cut and fed, the same comes out; memory is bounded |
 //! | [`encode`] | a feeding, frames | what is encoded is read back, and nothing else; what cannot be framed is refused |
+//! | [`head`] | what a connection begins with | a head is taken for a direct stream's only where it can be read in one way |
 //! | [`cursor`] | a text | a cursor has one text, and reads back from it |
 //!
 //! Each check is a plain function over bytes that panics if it does not hold. So an input is replayed without libFuzzer
@@ -18,6 +19,7 @@ pub mod cursor;
 pub mod decode;
 pub mod encode;
 pub mod feeding;
+pub mod head;
 pub mod literal;
 pub mod reading;
 pub mod replay;
@@ -29,11 +31,12 @@ pub mod vectors;
 pub type Check = fn(&[u8]);
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Check); 4] = [
+pub const TARGETS: [(&str, Check); 5] = [
     ("decode", decode::check),
     ("split", split::check),
     ("encode", encode::check),
     ("cursor", cursor::check),
+    ("head", head::check),
 ];
 
 /// The program of a target: libFuzzer's under `cargo fuzz`, else one that replays the files that it is given.

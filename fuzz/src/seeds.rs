@@ -17,6 +17,7 @@ pub fn of(target: &str) -> io::Result<Vec<Vec<u8>>> {
         "split" => Ok(streams()?.iter().enumerate().map(|(at, stream)| split(at, stream)).collect()),
         "encode" => encode(),
         "cursor" => Ok(cursors().iter().map(|cursor| cursor.to_string().into_bytes()).collect()),
+        "head" => Ok(heads()),
         _ => Ok(Vec::new()),
     }
 }
@@ -97,4 +98,34 @@ fn cursors() -> Vec<Cursor> {
         cursors.push(cursor);
     }
     cursors
+}
+
+/// Heads of a browser, and what smuggling tries.
+fn heads() -> Vec<Vec<u8>> {
+    const BROWSER: &str = "Host: localhost:8080\r\nConnection: keep-alive\r\nAccept: text/event-stream\r\n\
+        Cache-Control: no-store\r\nLast-Event-ID: AQ_x1\r\nCookie: session=1; other=\"2\"\r\n\r\n";
+    let mut heads: Vec<String> = ["/", "/events?key=a&key=%20b", "/channels/orders", "*", "http://x/", "/ ", "//x#y"]
+        .map(|target| format!("GET {target} HTTP/1.1\r\n{BROWSER}"))
+        .into();
+    for field in [
+        "Content-Length: 5",
+        "Content-Length: 5\r\nContent-Length: 6",
+        "Transfer-Encoding: chunked",
+        "Transfer-Encoding : chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Host: other",
+        "X: 1\r\n folded",
+        "X: 1\nY: 2",
+        "X: 1\rY: 2",
+        "Upgrade: h2c",
+        "Expect: 100-continue",
+    ] {
+        heads.push(format!("GET / HTTP/1.1\r\n{field}\r\n{BROWSER}"));
+    }
+    heads.push(format!("GET / HTTP/1.1\r\n{BROWSER}GET /other HTTP/1.1\r\n{BROWSER}"));
+    heads.push(format!("POST / HTTP/1.1\r\n{BROWSER}"));
+    heads.push(format!("GET / HTTP/1.0\r\n{BROWSER}"));
+    heads.push("GET / HTTP/1.1\nHost: x\n\n".into());
+    heads.push("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into());
+    (1_u16..).zip(heads).map(|(at, head)| [&(at * 7).to_le_bytes()[..], head.as_bytes()].concat()).collect()
 }

@@ -70,6 +70,7 @@ fn plugins_lists_what_is_linked() {
     }
     let servers = listing["servers"].as_array().unwrap();
     for (name, built_in) in [
+        ("direct", true),
         ("hyper", true),
         ("warp", cfg!(feature = "warp")),
         ("rocket", cfg!(feature = "rocket")),

@@ -70,6 +70,12 @@ impl From<EventStream> for EventBody {
     }
 }
 
+impl From<EventBody> for EventStream {
+    fn from(body: EventBody) -> Self {
+        body.0
+    }
+}
+
 impl Stream for EventBody {
     type Item = Result<Bytes, Infallible>;
 

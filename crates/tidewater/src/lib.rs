@@ -33,6 +33,7 @@
 //! | | the `memory:` source and sink, and [`http::Endpoint`], a `tower::Service` for axum and plain hyper |
 //! | `kafka` | `kafka://` |
 //! | `nats` | `nats://` and `jetstream://` |
+//! | `direct` | `tidewater::direct`: a server of its own, whose streams cost what the kernel costs, beside any hyper or tower service |
 //! | `warp` | `tidewater::warp` |
 //! | `rocket` | `tidewater::rocket` |
 //! | `salvo` | `tidewater::salvo` |
@@ -59,6 +60,8 @@ pub use tidewater_hub::{
 };
 
 pub use tidewater_core as core;
+#[cfg(feature = "direct")]
+pub use tidewater_direct as direct;
 pub use tidewater_http as http;
 pub use tidewater_hub as hub;
 #[cfg(feature = "kafka")]

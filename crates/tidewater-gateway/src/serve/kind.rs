@@ -5,8 +5,10 @@ use std::{fmt, str::FromStr};
 /// A web server that can be chosen by `--server`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ServerKind {
-    /// Plain hyper: always built in, the leanest.
+    /// Streams straight to their sockets, the rest by hyper: always built in, the leanest.
     #[default]
+    Direct,
+    /// Plain hyper: always built in.
     Hyper,
     /// warp
     Warp,
@@ -18,11 +20,12 @@ pub(crate) enum ServerKind {
 
 impl ServerKind {
     /// All of them, built in or not.
-    pub(crate) const ALL: [Self; 4] = [Self::Hyper, Self::Warp, Self::Rocket, Self::Salvo];
+    pub(crate) const ALL: [Self; 5] = [Self::Direct, Self::Hyper, Self::Warp, Self::Rocket, Self::Salvo];
 
     /// Its name, which is its feature's name too.
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Direct => "direct",
             Self::Hyper => "hyper",
             Self::Warp => "warp",
             Self::Rocket => "rocket",
@@ -33,7 +36,7 @@ impl ServerKind {
     /// Whether this binary has it.
     pub(crate) const fn is_built_in(self) -> bool {
         match self {
-            Self::Hyper => true,
+            Self::Direct | Self::Hyper => true,
             Self::Warp => cfg!(feature = "warp"),
             Self::Rocket => cfg!(feature = "rocket"),
             Self::Salvo => cfg!(feature = "salvo"),

@@ -5,13 +5,9 @@ use std::{
     net::{SocketAddr, ToSocketAddrs},
 };
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 
 use crate::failure::Failure;
-
-/// How many connections may wait to be accepted. With tokio's own 128 (seen) a burst of reconnecting pages gets in at
-/// 130 a second; the system's own limit (`net.core.somaxconn`) applies as well.
-const BACKLOG: u32 = 4096;
 
 /// The address that this text names: numbers, or a name to look up.
 pub(super) async fn resolve(text: &str) -> Result<SocketAddr, Failure> {
@@ -33,18 +29,7 @@ pub(super) async fn resolve(text: &str) -> Result<SocketAddr, Failure> {
 
 /// Listens with a queue that is long enough for a burst of reconnecting pages.
 pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    let listen = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // So that a restart need not wait for the old connections' last minute. (On Windows it means something else.)
-        #[cfg(unix)]
-        socket.set_reuseaddr(true)?;
-        // Each event is one write that should not wait for the next; on Linux a connection has it from its listener, and warp
-        // and salvo set nothing themselves.
-        socket.set_nodelay(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    listen().map_err(|error| refused(address, &error))
+    tidewater::direct::bind(address).map_err(|error| refused(address, &error))
 }
 
 /// Why an address can't be listened on, and what to do.

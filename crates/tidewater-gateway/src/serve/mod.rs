@@ -1,7 +1,7 @@
 //! What `tidewater serve` is made of.
 //!
 //! ```text
-//! Config ─> Site (channels, page, health: what is answered) ─> hyper | warp | rocket | salvo (who answers)
+//! Config ─> Site (channels, page, health: what is answered) ─> direct | hyper | warp | rocket | salvo (who answers)
 //! ```
 //!
 //! [`Site`] knows every route and is written once. The web servers differ in who carries the request to it: a channel's
@@ -9,6 +9,7 @@
 //! [`Site::plain`] makes.
 
 mod config;
+mod direct;
 mod health;
 mod hyper;
 mod kind;
@@ -58,6 +59,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     }
     let shutdown = Shutdown::new(site.hub().clone(), config.drain_timeout)?;
     match config.server {
+        ServerKind::Direct => direct::serve(site, address, shutdown).await,
         ServerKind::Hyper => hyper::serve(site, address, shutdown).await,
         #[cfg(feature = "warp")]
         ServerKind::Warp => warp::serve(site, address, shutdown).await,

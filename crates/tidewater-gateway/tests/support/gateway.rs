@@ -13,6 +13,7 @@ use super::{Lines, end, text, tidewater};
 /// The servers that this build has.
 pub(crate) fn servers() -> Vec<&'static str> {
     let all = [
+        ("direct", true),
         ("hyper", true),
         ("warp", cfg!(feature = "warp")),
         ("rocket", cfg!(feature = "rocket")),

@@ -173,6 +173,29 @@ impl Client {
         Poll::Ready(if bytes.is_empty() { Step::Again } else { Step::Bytes(bytes) })
     }
 
+    /// Goes back to the first event of which nothing has been sent, if `rest` is the end of the batch before the next
+    /// entry. Answers how much of it belongs to an event before that.
+    pub(super) fn give_back(&mut self, rest: &Bytes) -> Option<usize> {
+        let Phase::Shared { next, at } = &mut self.phase else { return None };
+        let state = self.shared.lock();
+        let log = state.log.as_ref().filter(|_| state.generation == self.generation)?;
+        let batch = log.find(next.checked_sub(1)?)?;
+        if batch.next() != *next || batch.bytes.as_ptr_range().end != rest.as_ptr_range().end {
+            return None;
+        }
+        let from = batch.bytes.len().checked_sub(rest.len())?;
+        let mut index = batch.frames.partition_point(|frame| frame.end <= from);
+        let mut begun = 0;
+        if batch.offset(index) < from {
+            begun = batch.frames[index].end - from;
+            index += 1;
+        }
+        *next = batch.first + index as u64;
+        *at = Arc::new(batch.cursor_at(index));
+        self.parked = None;
+        Some(begun)
+    }
+
     fn own(&mut self, cx: &mut Context<'_>, steps: &mut usize) -> Poll<Step> {
         let Phase::Own { next, walk } = &mut self.phase else { return Poll::Ready(Step::Again) };
         let mut guard = self.shared.lock();

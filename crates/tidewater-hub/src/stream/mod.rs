@@ -77,6 +77,18 @@ impl EventStream {
         Some(Self::start(shared.clone(), select, shared.settings.lag(resume.lag), begun))
     }
 
+    /// Takes the end of the last item back: `rest` has not been sent. It comes again, as far as the log still has it then;
+    /// what has fallen off the log is as for any client that is behind (I7).
+    ///
+    /// Answers how many bytes of it can't be taken back and go out first: the rest of an event that has been begun, or
+    /// all, where the bytes are this client's own or the log has put them elsewhere. Of several items the last one is
+    /// given back first, and the one before it only if nothing was left of it.
+    ///
+    /// For servers that keep no bytes for a client that does not read.
+    pub fn give_back(&mut self, rest: &Bytes) -> usize {
+        self.client.as_mut().and_then(|client| client.give_back(rest)).unwrap_or(rest.len())
+    }
+
     fn start(shared: Arc<Shared>, select: Select, lag: LagPolicy, begun: Begun) -> Self {
         let made = {
             let mut state = shared.lock();

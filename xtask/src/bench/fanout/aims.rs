@@ -1,10 +1,10 @@
 //! What the fan-out is meant to reach, and whether it does.
 
 use super::{
-    contender::Contender::{self, Floor, HandHyper, Hyper, Nchan, Rocket, Salvo, Warp},
+    contender::Contender::{self, Direct, Floor, HandHyper, Hyper, Nchan, Rocket, Salvo, Warp},
     measured::{Figure, Measured},
-    results::{Key, Results},
-    workload::Workload,
+    results::Results,
+    workload::{Run, Workload},
 };
 
 /// What a figure has to be.
@@ -36,17 +36,22 @@ fn aims(workload: Workload, results: &Results) -> Vec<String> {
     let lines = match workload {
         Workload::W1 => {
             let cpu = "CPU per delivery";
-            vec![
+            let below = |peer: &Contender| against(cpu, Direct, *peer, Figure::Cpu, Bound::Most(1.0));
+            let mut lines = vec![against(cpu, Direct, Floor, Figure::Cpu, Bound::Most(1.1))];
+            lines.extend([Nchan].iter().chain(Contender::HAND).map(below));
+            lines.extend([
                 against(cpu, Hyper, Floor, Figure::Cpu, Bound::Most(1.5)),
                 against(cpu, Hyper, Nchan, Figure::Cpu, Bound::Most(0.8)),
                 by_hand(cpu, Warp, Figure::Cpu, Bound::Most(0.85)),
                 by_hand(cpu, Salvo, Figure::Cpu, Bound::Most(0.85)),
                 by_hand(cpu, Rocket, Figure::Cpu, Bound::Most(0.6)),
-            ]
+            ]);
+            lines
         }
         Workload::W1w8 => {
             let cpu = "CPU per delivery";
             vec![
+                against(cpu, Direct, Floor, Figure::Cpu, Bound::Most(0.3)),
                 against(cpu, Hyper, HandHyper, Figure::Cpu, Bound::Most(0.8)),
                 against(cpu, Hyper, Nchan, Figure::Cpu, Bound::Most(0.25)),
             ]
@@ -54,6 +59,11 @@ fn aims(workload: Workload, results: &Results) -> Vec<String> {
         Workload::W2 => {
             let memory = "memory per connection";
             vec![
+                results.figure(key(Direct), Figure::Memory).map(|bytes| {
+                    let shown = format!("{bytes:.0} B");
+                    line(workload, memory, Direct.title(), "", &shown, bytes, Bound::Most(1000.0))
+                }),
+                accepted(results),
                 against(memory, Hyper, Nchan, Figure::Memory, Bound::Most(1.0)),
                 by_hand(memory, Warp, Figure::Memory, Bound::Most(0.85)),
                 by_hand(memory, Salvo, Figure::Memory, Bound::Most(0.85)),
@@ -61,7 +71,10 @@ fn aims(workload: Workload, results: &Results) -> Vec<String> {
             ]
         }
         Workload::W3 => {
-            let mut lines = Vec::new();
+            let mut lines = vec![against("p50", Direct, Floor, Figure::P50, Bound::Most(1.1))];
+            for peer in [Nchan].iter().chain(Contender::HAND) {
+                lines.push(against("p99", Direct, *peer, Figure::P99, Bound::Most(1.0)));
+            }
             for (what, figure) in [("p50", Figure::P50), ("p99", Figure::P99)] {
                 lines.push(against(what, Hyper, Nchan, figure, Bound::Most(1.0)));
                 for ours in Contender::OURS {
@@ -70,67 +83,55 @@ fn aims(workload: Workload, results: &Results) -> Vec<String> {
             }
             lines
         }
-        Workload::W5 => stalled(results),
+        Workload::W5 => [Direct, Hyper].iter().flat_map(|ours| stalled(results, *ours)).collect(),
         Workload::W6 => overload(results),
-        Workload::W7 => two(workload, results).map_or_else(Vec::new, |(few, many)| {
-            let ratio = results.ratio(many, few, Figure::CpuPerEvent);
-            vec![ratio.map(|ratio| {
-                line(
-                    workload,
-                    "CPU per message",
-                    many.2,
-                    few.2,
-                    &format!("{ratio:.2}"),
-                    ratio,
-                    Bound::Most(1.2),
-                )
-            })]
-        }),
+        Workload::W7 => [Direct, Hyper].map(|ours| selection(results, ours)).to_vec(),
         Workload::W8 => brokers(results),
         Workload::W1p => vec![],
     };
     lines.into_iter().flatten().collect()
 }
 
-fn stalled(results: &Results) -> Vec<Option<String>> {
-    let Some((without, with)) = two(Workload::W5, results) else { return Vec::new() };
+/// So many a second, or as many as nchan.
+fn accepted(results: &Results) -> Option<String> {
+    const RATE: f64 = 25_000.0;
+    let workload = Workload::W2;
+    let [ours, nchan] = [Direct, Nchan].map(|contender| (workload, contender, ""));
+    let rate = results.figure(ours, Figure::Accepted)?;
+    let ratio = results.ratio(ours, nchan, Figure::Accepted);
+    let shown = ratio.map_or(String::new(), |ratio| format!(" ({ratio:.2} of {})", Nchan.title()));
+    let shown = format!("{rate:.0}/s{shown}");
+    let what = "streams accepted, in parts of 25,000/s or of nchan's";
+    let measured = (rate / RATE).max(ratio.unwrap_or_default());
+    Some(line(workload, what, Direct.title(), "", &shown, measured, Bound::Least(1.0)))
+}
+
+fn selection(results: &Results, ours: Contender) -> Option<String> {
+    let (few, many) = two(Workload::W7, results, ours)?;
+    let ratio = results.ratio(many.key(Workload::W7), few.key(Workload::W7), Figure::CpuPerEvent)?;
+    let shown = format!("{ratio:.2}");
+    Some(line(Workload::W7, "CPU per message", &many.title(), few.part, &shown, ratio, Bound::Most(1.2)))
+}
+
+fn stalled(results: &Results, ours: Contender) -> Vec<Option<String>> {
     let workload = Workload::W5;
-    let p99 = results.ratio(with, without, Figure::P99).map(|ratio| {
-        line(
-            workload,
-            "p99 of those who read",
-            with.2,
-            without.2,
-            &format!("{ratio:.2}"),
-            ratio,
-            Bound::Most(1.1),
-        )
+    let Some((without, with)) = two(workload, results, ours) else { return Vec::new() };
+    let title = with.title();
+    let p99 = results.ratio(with.key(workload), without.key(workload), Figure::P99).map(|ratio| {
+        let shown = format!("{ratio:.2}");
+        line(workload, "p99 of those who read", &title, without.part, &shown, ratio, Bound::Most(1.1))
     });
-    let growth = results.figure(with, Figure::Growth).map(|growth| {
-        line(
-            workload,
-            "memory after all events",
-            with.2,
-            "after six tenths",
-            &format!("{growth:.2}"),
-            growth,
-            Bound::Most(1.05),
-        )
+    let growth = results.figure(with.key(workload), Figure::Growth).map(|growth| {
+        let (what, shown) = ("memory after all events", format!("{growth:.2}"));
+        line(workload, what, &title, "after six tenths", &shown, growth, Bound::Most(1.05))
     });
-    let lost = results.each(with).map(|measured| {
+    let lost = results.each(with.key(workload)).map(|measured| {
         let stalled = measured.stalled.unwrap_or_default();
         (stalled.lost + stalled.repeated + stalled.strange) as f64
     });
     let lost = lost.reduce(f64::max).map(|lost| {
-        line(
-            workload,
-            "of those who stopped, neither delivered nor told",
-            with.2,
-            "",
-            &lost.to_string(),
-            lost,
-            Bound::Most(0.0),
-        )
+        let what = "of those who stopped, neither delivered nor told";
+        line(workload, what, &title, "", &lost.to_string(), lost, Bound::Most(0.0))
     });
     vec![p99, growth, lost]
 }
@@ -139,10 +140,12 @@ fn overload(results: &Results) -> Vec<Option<String>> {
     let workload = Workload::W6;
     let key = |contender| (workload, contender, "");
     let missing = |measured: &Measured| (measured.lost + measured.repeated + measured.told) as f64;
-    let mut lines = vec![results.ratio(key(Hyper), key(Floor), Figure::PerCpuSecond).map(|ratio| {
-        let what = "deliveries per CPU second";
-        line(workload, what, Hyper.title(), Floor.title(), &format!("{ratio:.2}"), ratio, Bound::Least(4.0))
-    })];
+    let batches = |ours: Contender, least| {
+        let ratio = results.ratio(key(ours), key(Floor), Figure::PerCpuSecond)?;
+        let (what, shown) = ("deliveries per CPU second", format!("{ratio:.2}"));
+        Some(line(workload, what, ours.title(), Floor.title(), &shown, ratio, Bound::Least(least)))
+    };
+    let mut lines = vec![batches(Direct, 6.0), batches(Hyper, 4.0)];
     for ours in Contender::OURS {
         let most = results.each(key(*ours)).map(missing).reduce(f64::max);
         lines.push(most.map(|most| {
@@ -164,21 +167,19 @@ fn brokers(results: &Results) -> Vec<Option<String>> {
     let workload = Workload::W8;
     let runs = workload.runs(false);
     let pairs = runs.chunks_exact(2).map(|pair| {
-        let [bare, clients] = [pair.first()?, pair.last()?].map(|run| (workload, Hyper, run.part));
-        let more = results.difference(clients, bare, Figure::P99)?;
+        let [bare, clients] = pair else { return None };
+        let more = results.difference(clients.key(workload), bare.key(workload), Figure::P99)?;
         let shown = format!("{more:+.1} ms");
-        Some(line(workload, "p99", clients.2, bare.2, &shown, more, Bound::Most(3.0)))
+        Some(line(workload, "p99", clients.part, bare.part, &shown, more, Bound::Most(3.0)))
     });
     pairs.collect()
 }
 
-/// The runs of a workload that has two of ours.
-fn two(workload: Workload, results: &Results) -> Option<(Key, Key)> {
-    let runs = workload.runs(false);
-    let [one, other] = &runs[..] else { return None };
-    let key = |part| (workload, Hyper, part);
-    let (one, other) = (key(one.part), key(other.part));
-    results.each(other).next()?;
+/// The runs of a workload that has two for each of ours.
+fn two(workload: Workload, results: &Results, ours: Contender) -> Option<(Run, Run)> {
+    let mut runs = workload.runs(false).into_iter().filter(|run| run.contender == ours);
+    let (one, other) = (runs.next()?, runs.next()?);
+    results.each(other.key(workload)).next()?;
     Some((one, other))
 }
 

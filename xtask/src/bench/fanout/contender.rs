@@ -5,6 +5,7 @@ use clap::ValueEnum;
 /// A server of event streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub(super) enum Contender {
+    Direct,
     Hyper,
     Warp,
     Rocket,
@@ -19,18 +20,21 @@ pub(super) enum Contender {
 }
 
 use Contender::{
-    Floor, HandAxum, HandHyper, HandRocket, HandSalvo, HandWarp, Hyper, Nchan, Rocket, Salvo, Warp,
+    Direct, Floor, HandAxum, HandHyper, HandRocket, HandSalvo, HandWarp, Hyper, Nchan, Rocket, Salvo, Warp,
 };
 
 impl Contender {
-    pub(super) const ALL: &[Self] =
-        &[Hyper, Warp, Rocket, Salvo, HandHyper, HandWarp, HandRocket, HandSalvo, HandAxum, Nchan, Floor];
-    pub(super) const OURS: &[Self] = &[Hyper, Warp, Rocket, Salvo];
+    pub(super) const ALL: &[Self] = &[
+        Direct, Hyper, Warp, Rocket, Salvo, HandHyper, HandWarp, HandRocket, HandSalvo, HandAxum, Nchan,
+        Floor,
+    ];
+    pub(super) const OURS: &[Self] = &[Direct, Hyper, Warp, Rocket, Salvo];
     pub(super) const HAND: &[Self] = &[HandHyper, HandWarp, HandRocket, HandSalvo, HandAxum];
 
     /// What `serve` knows it by.
     pub(super) fn argument(self) -> &'static str {
         match self {
+            Direct => "direct",
             Hyper => "hyper",
             Warp => "warp",
             Rocket => "rocket",
@@ -48,6 +52,7 @@ impl Contender {
     /// As tables and the plot name it.
     pub(super) fn title(self) -> &'static str {
         match self {
+            Direct => "ours, direct",
             Hyper => "ours behind hyper",
             Warp => "ours behind warp",
             Rocket => "ours behind rocket",

@@ -63,7 +63,7 @@ fn one(results: &Results, workload: Workload, quick: bool) -> String {
         if results.each(key).next().is_none() {
             continue;
         }
-        let name = if run.part.is_empty() { run.contender.title() } else { run.part };
+        let name = run.title();
         table += &format!("| {name} |");
         for (_, cell) in columns {
             table += &format!(" {} |", cell(results, key));

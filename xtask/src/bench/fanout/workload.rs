@@ -2,7 +2,10 @@
 
 use clap::ValueEnum;
 
-use super::contender::Contender::{self, Floor, Hyper, Nchan};
+use super::{
+    contender::Contender::{self, Direct, Floor, Hyper, Nchan},
+    results::Key,
+};
 
 /// A workload; its name is that of the aims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
@@ -52,6 +55,19 @@ pub(super) struct Load {
     pub(super) stalled: u64,
 }
 
+impl Run {
+    /// What its results are found by.
+    pub(super) fn key(&self, workload: Workload) -> Key {
+        (workload, self.contender, self.part)
+    }
+
+    /// As tables name it.
+    pub(super) fn title(&self) -> String {
+        let contender = self.contender.title();
+        if self.part.is_empty() { contender.into() } else { format!("{contender}: {}", self.part) }
+    }
+}
+
 const PLAIN: Load = Load {
     clients: 1000,
     events: 0,
@@ -86,7 +102,8 @@ impl Workload {
             of.concat().into_iter().map(|contender| Run { contender, part: "", load }).collect()
         };
         let two = |one: (&'static str, Load), other: (&'static str, Load)| {
-            [one, other].map(|(part, load)| Run { contender: Hyper, part, load }).to_vec()
+            let both = |contender| [one, other].map(|(part, load)| Run { contender, part, load });
+            [both(Direct), both(Hyper)].concat()
         };
         match self {
             Self::W1 => all(&[Contender::ALL], Load { events: pick(300, 100), ..PLAIN }),
@@ -97,7 +114,7 @@ impl Workload {
             }
             Self::W2 => all(&[Contender::ALL], Load { clients: pick(10_000, 2_000), ..PLAIN }),
             Self::W3 => all(
-                &[Contender::OURS, Contender::HAND, &[Nchan]],
+                &[Contender::OURS, Contender::HAND, &[Nchan, Floor]],
                 Load { events: pick(120, 40), rate: Some(20), ..PLAIN },
             ),
             Self::W5 => {
@@ -134,7 +151,7 @@ impl Workload {
                     ("JetStream, bare consumer", bare),
                     ("JetStream, clients of a gateway", clients),
                 ];
-                parts.map(|(part, load)| Run { contender: Hyper, part, load }).to_vec()
+                parts.map(|(part, load)| Run { contender: Direct, part, load }).to_vec()
             }
         }
     }

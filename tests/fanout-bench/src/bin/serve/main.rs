@@ -40,6 +40,7 @@ struct Args {
 /// `hyper` and the like are ours behind them; what begins with `hand` is written with nothing of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Name {
+    Direct,
     Hyper,
     Warp,
     Rocket,
@@ -67,7 +68,7 @@ fn main() -> Result<()> {
 
 async fn serve(args: Args) -> Result<()> {
     match args.name {
-        Name::Hyper | Name::Warp | Name::Rocket | Name::Salvo => ours::serve(args).await,
+        Name::Direct | Name::Hyper | Name::Warp | Name::Rocket | Name::Salvo => ours::serve(args).await,
         _ => hand::serve(args).await,
     }
 }

@@ -11,6 +11,7 @@ use rocket::config::{Config, Ident, LogLevel, Shutdown};
 use salvo::{Router, Server, conn::tcp::TcpAcceptor};
 use tidewater::{
     core::{Message, memory::MemoryLog},
+    direct::Direct,
     http::{Body, Endpoint},
     hub::{Channel, Hub},
 };
@@ -28,6 +29,7 @@ pub(crate) async fn serve(args: Args) -> Result<()> {
         tokio::spawn(async move { control::run(address, publish).await });
     }
     match args.name {
+        Name::Direct => direct(channel, args.listen).await,
         Name::Warp => warp(channel, args.listen).await,
         Name::Rocket => rocket(channel, args.listen).await,
         Name::Salvo => salvo(channel, args.listen).await,
@@ -52,6 +54,10 @@ fn channel(args: &Args) -> Result<(Channel, Publish)> {
         log.publish(message);
     };
     Ok((channel, Box::new(publish)))
+}
+
+async fn direct(channel: Channel, address: SocketAddr) -> Result<()> {
+    Ok(Direct::new(channel).listen(address, std::future::pending()).await?)
 }
 
 /// As the gateway does it.

@@ -1,0 +1,178 @@
+//! The server: accepts connections, and says what becomes of them.
+
+use std::{error::Error as StdError, fmt, io, net::SocketAddr, pin::pin, sync::Arc, thread, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::{
+    net::TcpListener,
+    runtime::Handle,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    Routes,
+    connection::Serving,
+    fallback::{self, Fallback, NotFound},
+    shard::{Settings, Shards},
+};
+
+/// How long connections that carry no direct stream may take to end, once the server is told to.
+const LINGER: Duration = Duration::from_secs(2);
+/// How long nothing is accepted after an error: too many open files pass by.
+const ERROR_PAUSE: Duration = Duration::from_millis(50);
+
+/// A server of event streams that are written straight to their sockets, beside any hyper or tower service.
+///
+/// See the [crate](crate) for what it takes over, and what it leaves to the fallback.
+#[must_use = "a server does nothing until it serves"]
+pub struct Direct {
+    routes: Routes,
+    fallback: Box<dyn FnOnce(Routes, Duration) -> Fallback + Send>,
+    settings: Settings,
+    head_timeout: Duration,
+}
+
+impl Direct {
+    /// Streams of an [`Endpoint`](tidewater_http::Endpoint), a [`Channel`](tidewater_hub::Channel), or of
+    /// [`Routes`]. Without a fallback all else is 404.
+    pub fn new(routes: impl Into<Routes>) -> Self {
+        Self {
+            routes: routes.into(),
+            fallback: Box::new(|routes, timeout| fallback::fallback(routes, NotFound, timeout)),
+            settings: Settings {
+                shards: thread::available_parallelism().map_or(1, usize::from),
+                hold_off: Duration::from_millis(2),
+                write_timeout: Duration::from_secs(60),
+            },
+            head_timeout: Duration::from_secs(30),
+        }
+    }
+
+    /// What answers requests that are no channel's: a tower service, such as axum's `Router` or `warp::service`.
+    ///
+    /// The routes stand before it on its connections, too: a channel's `POST`, or a stream over HTTP/2, needs no route
+    /// of the application's.
+    pub fn fallback<S, B>(self, service: S) -> Self
+    where
+        S: tower_service::Service<Request<Incoming>, Response = Response<B>>,
+        S: Clone + Send + Sync + 'static,
+        S::Error: Into<Box<dyn StdError + Send + Sync>> + Send,
+        S::Future: Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.fallback_hyper(fallback::tower(service))
+    }
+
+    /// The same for one of hyper's own services.
+    pub fn fallback_hyper<S, B>(mut self, service: S) -> Self
+    where
+        S: hyper::service::Service<Request<Incoming>, Response = Response<B>>,
+        S: Clone + Send + Sync + 'static,
+        S::Error: Into<Box<dyn StdError + Send + Sync>> + Send,
+        S::Future: Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.fallback = Box::new(move |routes, timeout| fallback::fallback(routes, service, timeout));
+        self
+    }
+
+    /// How many threads write; one for each core by default, and one at least.
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.settings.shards = shards.max(1);
+        self
+    }
+
+    /// The longest that events wait for more to be written with them, when they come faster than they can be written
+    /// one by one; 2 ms by default. A server that keeps up never waits.
+    pub fn hold_off(mut self, longest: Duration) -> Self {
+        self.settings.hold_off = longest;
+        self
+    }
+
+    /// How long a client may take nothing, or acknowledge nothing, of what there is for it; 60 s by default, and 1 s at
+    /// least.
+    ///
+    /// A client that is gone without a word is noticed so long after the next event or heartbeat (on Linux; elsewhere
+    /// when its socket is full).
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.write_timeout = timeout.max(Duration::from_secs(1));
+        self
+    }
+
+    /// How long a request's head may take to arrive, here and in the fallback; 30 s by default.
+    pub fn head_timeout(mut self, timeout: Duration) -> Self {
+        self.head_timeout = timeout;
+        self
+    }
+
+    /// Listens on an address ([`bind`](crate::bind)) and serves.
+    ///
+    /// # Errors
+    /// As [`bind`](crate::bind) and [`serve`](Self::serve).
+    pub async fn listen(self, address: SocketAddr, stop: impl Future<Output = ()>) -> io::Result<()> {
+        self.serve(crate::bind(address)?, stop).await
+    }
+
+    /// Serves until `stop` resolves; then no more connections are accepted, those of the fallback have 2 s to end, and
+    /// streams that are still open are cut. [`graceful`](crate::graceful) is the `stop` that ends streams first.
+    ///
+    /// # Errors
+    /// When the threads can't be started.
+    ///
+    /// # Cancel safety
+    /// Dropping it cuts all connections.
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> io::Result<()> {
+        let Self { routes, fallback, settings, head_timeout } = self;
+        let serving = Arc::new(Serving {
+            fallback: fallback(routes.clone(), head_timeout),
+            routes,
+            shards: Shards::start(settings, &Handle::current())?,
+            head_timeout,
+        });
+        let graceful = GracefulShutdown::new();
+        let mut connections = JoinSet::new();
+        let mut stop = pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = connections.join_next(), if !connections.is_empty() => continue,
+                () = &mut stop => break,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    // Each event is one write that should not wait for the next. A listener that is not ours may lack it.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%error, "TCP_NODELAY is not set");
+                    }
+                    connections.spawn(serving.clone().serve(stream, graceful.watcher()));
+                }
+                Err(error) => {
+                    // A client that has gone already, or too many open files: neither ends the server.
+                    tracing::warn!(%error, "a connection was not accepted");
+                    sleep(ERROR_PAUSE).await;
+                }
+            }
+        }
+        drop(listener);
+        if timeout(LINGER, graceful.shutdown()).await.is_err() {
+            tracing::warn!("connections that did not end are cut");
+        }
+        connections.shutdown().await;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Direct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Direct")
+            .field("routes", &self.routes)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,87 @@
+//! Writer shards: threads that each own the sockets of many streams.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `inbox` | what other threads leave for a shard: new streams, and which of its clients have something to write |
+//! | `client` | one socket and its stream: reading what nobody asked for, writing what it is behind |
+//! | `pace` | how long a pass waits for more: pure |
+//! | `writer` | the thread: readiness, passes, timeouts |
+
+mod client;
+mod inbox;
+mod pace;
+mod writer;
+
+use std::{
+    io,
+    net::TcpStream,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tidewater_hub::EventStream;
+use tokio::runtime::Handle;
+
+use self::{
+    inbox::{Arrival, Inbox},
+    writer::Writer,
+};
+
+/// How shards write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// How many there are.
+    pub(crate) shards: usize,
+    /// The longest that a pass waits for more.
+    pub(crate) hold_off: Duration,
+    /// How long a client may take nothing of what is there for it.
+    pub(crate) write_timeout: Duration,
+}
+
+/// All shards. Their threads end, and the streams with them, when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Shards {
+    inboxes: Vec<Arc<Inbox>>,
+    next: AtomicUsize,
+    settings: Settings,
+}
+
+impl Shards {
+    /// Starts their threads. Streams are polled in the context of this runtime.
+    pub(crate) fn start(settings: Settings, runtime: &Handle) -> io::Result<Self> {
+        let mut shards = Self { inboxes: Vec::new(), next: AtomicUsize::new(0), settings };
+        for number in 0..settings.shards {
+            let (writer, inbox) = Writer::new(settings)?;
+            let runtime = runtime.clone();
+            // Before the thread, so that what has started ends if this one can't.
+            shards.inboxes.push(inbox);
+            std::thread::Builder::new().name(format!("tidewater-{number}")).spawn(move || {
+                let _entered = runtime.enter();
+                writer.run();
+            })?;
+        }
+        Ok(shards)
+    }
+
+    /// Hands a stream to the next shard: it writes the head, then what the stream brings.
+    pub(crate) fn add(&self, socket: TcpStream, head: Bytes, stream: EventStream) -> io::Result<()> {
+        // What is not acknowledged for so long is never going to be; the kernel ends the connection.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        socket2::SockRef::from(&socket).set_tcp_user_timeout(Some(self.settings.write_timeout))?;
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let inbox = &self.inboxes[turn % self.inboxes.len()];
+        inbox.arrive(Arrival { socket, head, stream })
+    }
+}
+
+impl Drop for Shards {
+    fn drop(&mut self) {
+        for inbox in &self.inboxes {
+            inbox.close();
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A server that gives bytes back which a client's socket has not taken.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _};
+use support::{Broker, TINY, channel, settle};
+use tidewater_core::sse::Decoder;
+use tidewater_hub::{LagPolicy, Resume, Select};
+
+/// A connection that takes as much as it is allowed to.
+#[derive(Default)]
+struct Socket {
+    taken: Vec<u8>,
+    /// What had to wait outside of the stream, at most.
+    held: usize,
+}
+
+impl Socket {
+    /// The ids and types of what has come whole.
+    fn events(&self) -> Vec<(String, String)> {
+        let mut decoder = Decoder::new();
+        decoder.feed(&self.taken);
+        let mut events = Vec::new();
+        while let Some(event) = decoder.next_event().unwrap() {
+            events.push((event.event_type.to_string(), event.last_event_id.to_string()));
+        }
+        events
+    }
+}
+
+/// However little is taken at a time, the same bytes come as where all is taken; and no more than one event waits
+/// outside of the log.
+#[tokio::test(start_paused = true)]
+async fn what_is_given_back_comes_again() {
+    let broker = Broker::new(2);
+    // Heartbeats are each client's own.
+    let channel = channel(&broker, |builder| builder.heartbeat(Duration::from_secs(1 << 20)));
+    let mut whole = channel.stream(Resume::default(), Select::all()).await;
+    let mut cut = channel.stream(Resume::default(), Select::all()).await;
+    let (mut wanted, mut socket) = (Vec::new(), Socket::default());
+    let mut pending = Vec::<Bytes>::new();
+    for round in 0..200 {
+        for n in 0..round % 4 * 3 {
+            broker.publish(n % 2);
+        }
+        settle().await;
+        while let Some(Some(item)) = whole.next().now_or_never() {
+            wanted.extend_from_slice(&item);
+        }
+        // Up to three items in hand, of which a part is taken.
+        let mut items = std::mem::take(&mut pending);
+        while items.len() < 3
+            && let Some(Some(item)) = cut.next().now_or_never()
+        {
+            items.push(item);
+        }
+        let mut takes = round * 37 % 400;
+        items.retain_mut(|item| {
+            let part = item.split_to(item.len().min(takes));
+            takes -= part.len();
+            socket.taken.extend_from_slice(&part);
+            !item.is_empty()
+        });
+        while let Some(last) = items.last_mut() {
+            let kept = cut.give_back(last);
+            if kept > 0 {
+                last.truncate(kept);
+                break;
+            }
+            items.pop();
+        }
+        socket.held = socket.held.max(items.iter().map(Bytes::len).sum());
+        pending = items;
+    }
+    for item in pending {
+        socket.taken.extend_from_slice(&item);
+    }
+    while let Some(Some(item)) = cut.next().now_or_never() {
+        socket.taken.extend_from_slice(&item);
+    }
+    assert!(wanted.len() > 10_000, "{}", wanted.len());
+    let same = wanted.iter().zip(&socket.taken).take_while(|(wanted, got)| wanted == got).count();
+    let next = |of: &[u8]| String::from_utf8_lossy(&of[same..of.len().min(same + 80)]).into_owned();
+    assert_eq!(next(&socket.taken), next(&wanted), "after {same} bytes");
+    assert_eq!(socket.taken.len(), wanted.len());
+    assert!(socket.held < 400, "{} bytes waited outside", socket.held);
+}
+
+/// What the log has lost meanwhile is told, and nothing comes twice.
+#[tokio::test(start_paused = true)]
+async fn what_is_given_back_and_falls_off_the_log_is_a_gap() {
+    let broker = Broker::new(1);
+    let channel = channel(&broker, |builder| builder.log(TINY).lag(LagPolicy::Skip));
+    let mut stream = channel.stream(Resume::default(), Select::all()).await;
+    let mut socket = Socket::default();
+    socket.taken.extend_from_slice(&stream.next().await.unwrap());
+    broker.grow(0, 3);
+    settle().await;
+    let mut item = stream.next().await.unwrap();
+    // The beginning of the first event.
+    socket.taken.extend_from_slice(&item.split_to(5));
+    let kept = stream.give_back(&item);
+    assert!(kept > 0 && kept < item.len(), "{kept} of {}", item.len());
+    socket.taken.extend_from_slice(&item[..kept]);
+    for _ in 0..200 {
+        broker.publish(0);
+        tokio::task::yield_now().await;
+    }
+    settle().await;
+    while let Some(Some(item)) = stream.next().now_or_never() {
+        socket.taken.extend_from_slice(&item);
+    }
+    let events = socket.events();
+    let types: Vec<&str> = events.iter().map(|(of, _)| &**of).collect();
+    assert_eq!(types[..3], ["tidewater.cursor", "message", "tidewater.gap"], "{types:?}");
+    assert!(types[3..].iter().all(|of| *of == "message") && types.len() > 5, "{types:?}");
+    let text = String::from_utf8(socket.taken).unwrap();
+    assert!(text.contains("\"from\":1,"), "the gap begins where the events end: {text}");
+}
