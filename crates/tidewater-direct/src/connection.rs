@@ -8,6 +8,7 @@ use tidewater_http::Body;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
 use crate::{
+    Peer,
     answer::{self, Framing},
     fallback::Fallback,
     head::{Head, Verdict},
@@ -28,15 +29,18 @@ const ROOM: usize = 2 << 10;
 
 impl Serving {
     /// Serves it to its end, or until a shard has it.
-    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, watcher: Watcher) {
+    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, peer: Peer, watcher: Watcher) {
         let mut head = Head::default();
-        let verdict = match timeout(self.head_timeout, read(&stream, &mut head)).await {
+        let mut verdict = match timeout(self.head_timeout, read(&stream, &mut head)).await {
             Ok(Ok(verdict)) => verdict,
             Ok(Err(error)) => return tracing::debug!(%error, "a connection ended within a request's head"),
             Err(_) => return tracing::debug!("a request's head took too long"),
         };
-        let route = match &verdict {
-            Verdict::Stream(parts) => self.routes.route(parts),
+        let route = match &mut verdict {
+            Verdict::Stream(parts) => {
+                parts.extensions.insert(peer);
+                self.routes.route(parts)
+            }
             Verdict::Partial | Verdict::Other => None,
         };
         let answering =
@@ -45,7 +49,7 @@ impl Serving {
                 (Some(Route::Endpoint(endpoint)), Verdict::Stream(parts)) => Box::pin(async move {
                     endpoint.respond(http::Request::from_parts(*parts, Body::empty())).await
                 }),
-                _ => return (self.fallback)(stream, head.into_bytes(), watcher).await,
+                _ => return (self.fallback)(stream, peer, head.into_bytes(), watcher).await,
             };
         // Its room would be kept until the answer is there.
         drop(head);

@@ -5,7 +5,7 @@ use std::{error::Error as StdError, fmt, io, net::SocketAddr, pin::pin, sync::Ar
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::{server::graceful::GracefulShutdown, service::TowerToHyperService};
 use tokio::{
     net::TcpListener,
     runtime::Handle,
@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    Routes,
+    Peer, Routes,
     connection::Serving,
     fallback::{self, Fallback, NotFound},
     shard::{Settings, Shards},
@@ -42,7 +42,7 @@ impl Direct {
     pub fn new(routes: impl Into<Routes>) -> Self {
         Self {
             routes: routes.into(),
-            fallback: Box::new(|routes, timeout| fallback::fallback(routes, NotFound, timeout)),
+            fallback: Box::new(|routes, timeout| fallback::fallback(routes, |_| NotFound, timeout)),
             settings: Settings {
                 shards: thread::available_parallelism().map_or(1, usize::from),
                 hold_off: Duration::from_millis(2),
@@ -55,7 +55,7 @@ impl Direct {
     /// What answers requests that are no channel's: a tower service, such as axum's `Router` or `warp::service`.
     ///
     /// The routes stand before it on its connections, too: a channel's `POST`, or a stream over HTTP/2, needs no route
-    /// of the application's.
+    /// of the application's. Where a request comes from is its extension [`Peer`](crate::Peer).
     pub fn fallback<S, B>(self, service: S) -> Self
     where
         S: tower_service::Service<Request<Incoming>, Response = Response<B>>,
@@ -65,20 +65,21 @@ impl Direct {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        self.fallback_hyper(fallback::tower(service))
+        self.fallback_hyper(move |_| TowerToHyperService::new(service.clone()))
     }
 
-    /// The same for one of hyper's own services.
-    pub fn fallback_hyper<S, B>(mut self, service: S) -> Self
+    /// The same for hyper's own services, of which each connection gets one, made for the client's address: such as
+    /// `service_fn`, or salvo's `Service::hyper_handler`.
+    pub fn fallback_hyper<S, B>(mut self, make: impl Fn(SocketAddr) -> S + Send + Sync + 'static) -> Self
     where
         S: hyper::service::Service<Request<Incoming>, Response = Response<B>>,
-        S: Clone + Send + Sync + 'static,
+        S: Send + Sync + 'static,
         S::Error: Into<Box<dyn StdError + Send + Sync>> + Send,
         S::Future: Send,
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        self.fallback = Box::new(move |routes, timeout| fallback::fallback(routes, service, timeout));
+        self.fallback = Box::new(move |routes, timeout| fallback::fallback(routes, make, timeout));
         self
     }
 
@@ -145,12 +146,12 @@ impl Direct {
                 () = &mut stop => break,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     // Each event is one write that should not wait for the next. A listener that is not ours may lack it.
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%error, "TCP_NODELAY is not set");
                     }
-                    connections.spawn(serving.clone().serve(stream, graceful.watcher()));
+                    connections.spawn(serving.clone().serve(stream, Peer(peer), graceful.watcher()));
                 }
                 Err(error) => {
                     // A client that has gone already, or too many open files: neither ends the server.

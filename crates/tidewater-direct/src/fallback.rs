@@ -1,6 +1,9 @@
 //! Everything that is no direct stream: a hyper server on the same connection.
 
-use std::{convert::Infallible, error::Error as StdError, io::Cursor, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, error::Error as StdError, io::Cursor, net::SocketAddr, pin::Pin, sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -9,29 +12,35 @@ use hyper::{body::Incoming, service::Service};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::Watcher},
-    service::TowerToHyperService,
 };
 use tidewater_http::Body;
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
-use crate::routes::{Answering, Route, Routes};
+use crate::{
+    Peer,
+    routes::{Answering, Route, Routes},
+};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Serves a connection that has begun with these bytes, until it ends or the watcher ends it.
-pub(crate) type Fallback = Arc<dyn Fn(TcpStream, Vec<u8>, Watcher) -> Serving + Send + Sync>;
+pub(crate) type Fallback = Arc<dyn Fn(TcpStream, Peer, Vec<u8>, Watcher) -> Serving + Send + Sync>;
 type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The application's own service, behind the routes: a channel is asked for in any way, on any connection, and whatever
 /// is no channel's is the service's.
-pub(crate) fn fallback<S, B>(routes: Routes, service: S, head_timeout: Duration) -> Fallback
+pub(crate) fn fallback<S, B>(
+    routes: Routes,
+    make: impl Fn(SocketAddr) -> S + Send + Sync + 'static,
+    head_timeout: Duration,
+) -> Fallback
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send>,
-    S: Clone + Send + Sync + 'static,
+    S: Send + Sync + 'static,
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    Arc::new(move |stream, begun, watcher| {
-        let service = Routed { routes: routes.clone(), service: service.clone() };
+    Arc::new(move |stream, peer, begun, watcher| {
+        let service = Routed { routes: routes.clone(), peer, service: Arc::new(make(peer.0)) };
         Box::pin(async move {
             let mut server = auto::Builder::new(TokioExecutor::new());
             server.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
@@ -44,11 +53,6 @@ where
             }
         })
     })
-}
-
-/// A tower service as one of hyper's.
-pub(crate) fn tower<S>(service: S) -> TowerToHyperService<S> {
-    TowerToHyperService::new(service)
 }
 
 /// What answers where there is no fallback.
@@ -71,10 +75,16 @@ impl Service<Request<Incoming>> for NotFound {
 }
 
 /// The routes, and the application's service for the rest.
-#[derive(Clone)]
 struct Routed<S> {
     routes: Routes,
-    service: S,
+    peer: Peer,
+    service: Arc<S>,
+}
+
+impl<S> Clone for Routed<S> {
+    fn clone(&self) -> Self {
+        Self { routes: self.routes.clone(), peer: self.peer, service: self.service.clone() }
+    }
 }
 
 impl<S, B> Service<Request<Incoming>> for Routed<S>
@@ -87,7 +97,8 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        head.extensions.insert(self.peer);
         let answer: Answering = match self.routes.route(&head) {
             Some(Route::Handler(answer)) => answer,
             Some(Route::Endpoint(endpoint)) => {

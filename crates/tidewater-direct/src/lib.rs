@@ -41,6 +41,7 @@ mod direct;
 mod fallback;
 pub mod head;
 mod listen;
+mod peer;
 mod routes;
 mod shard;
 
@@ -48,6 +49,7 @@ use tidewater_hub::Hub;
 
 pub use direct::Direct;
 pub use listen::{BACKLOG, bind};
+pub use peer::Peer;
 pub use routes::Routes;
 
 /// For [`Direct::serve`]: waits for the signal, ends every stream with a time to come back, then lets the server go.

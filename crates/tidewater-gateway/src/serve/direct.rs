@@ -15,10 +15,13 @@ pub(super) async fn serve(site: Arc<Site>, address: SocketAddr, shutdown: Shutdo
     announce(listener.local_addr().unwrap_or(address), ServerKind::Direct);
     let channels = site.clone();
     let routes = Routes::new().find(move |path| channels.endpoint(path).cloned());
-    let plain = service_fn(move |request: Request<Incoming>| {
-        let answer = site.plain(request.method(), request.uri().path(), request.headers());
-        ready(Ok::<_, Infallible>(answer.map(Full::new)))
-    });
+    let plain = move |_| {
+        let site = site.clone();
+        service_fn(move |request: Request<Incoming>| {
+            let answer = site.plain(request.method(), request.uri().path(), request.headers());
+            ready(Ok::<_, Infallible>(answer.map(Full::new)))
+        })
+    };
     let server = Direct::new(routes).fallback_hyper(plain).serve(listener, shutdown.drained());
     server.await.map_err(|error| Failure::runtime(format_args!("no threads can be started: {error}")))
 }
