@@ -101,9 +101,10 @@ impl Connection {
 
     /// Reads until this is there.
     pub(crate) async fn until(&mut self, end: &str) -> String {
-        let mut all = Vec::new();
+        let (mut all, mut seen) = (Vec::<u8>::new(), 0);
         let read = async {
-            while !all.windows(end.len()).any(|part| part == end.as_bytes()) {
+            while !all[seen..].windows(end.len()).any(|part| part == end.as_bytes()) {
+                seen = all.len().saturating_sub(end.len() - 1);
                 assert_ne!(self.0.read_buf(&mut all).await.unwrap(), 0, "it ended before {end:?}");
             }
         };
