@@ -61,7 +61,8 @@ fn strict(bytes: &[u8], parts: &http::request::Parts) {
     assert!(target.starts_with('/'));
     // A fragment is no part of a target; what reads it away reads the same.
     let first = line(first);
-    let sent = first.strip_prefix(b"GET ").and_then(|rest| rest.strip_suffix(b" HTTP/1.1")).expect("a request line");
+    let sent =
+        first.strip_prefix(b"GET ").and_then(|rest| rest.strip_suffix(b" HTTP/1.1")).expect("a request line");
     assert!(sent.starts_with(target.as_bytes()) && !sent.contains(&b' '), "{sent:?} is not {target:?}");
     assert!(sent.len() == target.len() || sent[target.len()] == b'#', "{sent:?} is not {target:?}");
     let mut hosts = 0;
@@ -73,7 +74,10 @@ fn strict(bytes: &[u8], parts: &http::request::Parts) {
         let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         assert!(!name.is_empty() && name.bytes().all(is_token), "{name:?}");
         let value = field[colon + 1..].trim_ascii();
-        assert!(parts.headers.get_all(&name).iter().any(|other| other.as_bytes() == value), "{name}: {value:?}");
+        assert!(
+            parts.headers.get_all(&name).iter().any(|other| other.as_bytes() == value),
+            "{name}: {value:?}"
+        );
         hosts += usize::from(name == "host");
         assert!(!["content-length", "transfer-encoding", "upgrade", "expect"].contains(&&*name), "{name}");
     }

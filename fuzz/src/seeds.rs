@@ -104,9 +104,10 @@ fn cursors() -> Vec<Cursor> {
 fn heads() -> Vec<Vec<u8>> {
     const BROWSER: &str = "Host: localhost:8080\r\nConnection: keep-alive\r\nAccept: text/event-stream\r\n\
         Cache-Control: no-store\r\nLast-Event-ID: AQ_x1\r\nCookie: session=1; other=\"2\"\r\n\r\n";
-    let mut heads: Vec<String> = ["/", "/events?key=a&key=%20b", "/channels/orders", "*", "http://x/", "/ ", "//x#y"]
-        .map(|target| format!("GET {target} HTTP/1.1\r\n{BROWSER}"))
-        .into();
+    let mut heads: Vec<String> =
+        ["/", "/events?key=a&key=%20b", "/channels/orders", "*", "http://x/", "/ ", "//x#y"]
+            .map(|target| format!("GET {target} HTTP/1.1\r\n{BROWSER}"))
+            .into();
     for field in [
         "Content-Length: 5",
         "Content-Length: 5\r\nContent-Length: 6",
