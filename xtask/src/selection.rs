@@ -199,7 +199,7 @@ mod tests {
         let features = |name: &str| some.packages[name].iter().cloned().collect::<Vec<_>>();
         assert_eq!(features("tidewater-gateway"), ["nats", "rocket", "salvo", "sse-tls", "warp"]);
         assert_eq!(features("tidewater-tests"), ["nats", "tls"]);
-        let facade = ["codec", "json", "nats", "rocket", "salvo", "sse", "sse-tls", "warp"];
+        let facade = ["codec", "direct", "json", "nats", "rocket", "salvo", "sse", "sse-tls", "warp"];
         assert_eq!(features("tidewater"), facade, "not `full`");
     }
 
@@ -211,7 +211,7 @@ mod tests {
         assert!(some.packages["tidewater-sse"].is_empty(), "the client is there, and its TLS is not");
         assert!(some.packages.contains_key("tidewater-sse-service"));
         let facade = Vec::from_iter(&some.packages["tidewater"]);
-        assert_eq!(facade, ["codec", "json", "rocket", "salvo", "sse", "warp"]);
+        assert_eq!(facade, ["codec", "direct", "json", "rocket", "salvo", "sse", "warp"]);
         assert!(!some.packages["tidewater-gateway"].contains("sse-tls"));
         let args = some.args(&[]).unwrap().join(" ");
         assert!(args.starts_with("--workspace --exclude bridge"), "{args}");
