@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
-use support::{Broker, TINY, channel, settle};
+use support::{Broker, TINY, TOPIC, channel, settle};
 use tidewater_core::sse::Decoder;
 use tidewater_hub::{LagPolicy, Resume, Select};
 
@@ -37,11 +37,21 @@ impl Socket {
 /// outside of the log.
 #[tokio::test(start_paused = true)]
 async fn what_is_given_back_comes_again() {
+    comes_again(Select::all()).await;
+}
+
+/// A client with a selection jumps over what does not concern it, but not over what it has given back.
+#[tokio::test(start_paused = true)]
+async fn what_is_given_back_of_a_selection_comes_again() {
+    comes_again(Select::topic(TOPIC)).await;
+}
+
+async fn comes_again(select: Select) {
     let broker = Broker::new(2);
     // Heartbeats are each client's own.
     let channel = channel(&broker, |builder| builder.heartbeat(Duration::from_secs(1 << 20)));
-    let mut whole = channel.stream(Resume::default(), Select::all()).await;
-    let mut cut = channel.stream(Resume::default(), Select::all()).await;
+    let mut whole = channel.stream(Resume::default(), select.clone()).await;
+    let mut cut = channel.stream(Resume::default(), select).await;
     let (mut wanted, mut socket) = (Vec::new(), Socket::default());
     let mut pending = Vec::<Bytes>::new();
     for round in 0..200 {

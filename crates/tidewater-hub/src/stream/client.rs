@@ -177,9 +177,9 @@ impl Client {
     /// entry. Answers how much of it belongs to an event before that.
     pub(super) fn give_back(&mut self, rest: &Bytes) -> Option<usize> {
         let Phase::Shared { next, at } = &mut self.phase else { return None };
-        let state = self.shared.lock();
+        let mut state = self.shared.lock();
         let log = state.log.as_ref().filter(|_| state.generation == self.generation)?;
-        let batch = log.find(next.checked_sub(1)?)?;
+        let batch = log.find(next.checked_sub(1)?)?.clone();
         if batch.next() != *next || batch.bytes.as_ptr_range().end != rest.as_ptr_range().end {
             return None;
         }
@@ -191,8 +191,11 @@ impl Client {
             index += 1;
         }
         *next = batch.first + index as u64;
-        *at = Arc::new(batch.cursor_at(index));
         self.parked = None;
+        // It has not got everything any more: it must not jump to what concerns it next.
+        state.waiters.unpark(self.slot);
+        drop(state);
+        *at = Arc::new(batch.cursor_at(index));
         Some(begun)
     }
 

@@ -82,7 +82,8 @@ impl EventStream {
     ///
     /// Answers how many bytes of it can't be taken back and go out first: the rest of an event that has been begun, or
     /// all, where the bytes are this client's own or the log has put them elsewhere. Of several items the last one is
-    /// given back first, and the one before it only if nothing was left of it.
+    /// given back first, and the one before it only if nothing was left of it. Nobody is woken for what was given back:
+    /// the stream is to be polled once there is room.
     ///
     /// For servers that keep no bytes for a client that does not read.
     pub fn give_back(&mut self, rest: &Bytes) -> usize {
