@@ -96,11 +96,10 @@ impl Direct {
         self
     }
 
-    /// How long a client may take nothing, or acknowledge nothing, of what there is for it; 60 s by default, and 1 s at
-    /// least.
+    /// How long a client may take nothing of what there is for it; 60 s by default, and 1 s at least.
     ///
-    /// A client that is gone without a word is noticed so long after the next event or heartbeat (on Linux; elsewhere
-    /// when its socket is full).
+    /// A client that is gone without a word is noticed so long after its socket is full; on Linux so long after the next
+    /// event or heartbeat, unless its socket has been full before.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.settings.write_timeout = timeout.max(Duration::from_secs(1));
         self

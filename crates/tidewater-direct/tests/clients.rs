@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use support::Site;
 use tidewater_hub::LogBounds;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    io::AsyncReadExt as _,
+    time::{sleep, timeout},
+};
 
 #[tokio::test]
 async fn one_that_goes_is_noticed_at_once() {
@@ -88,4 +91,22 @@ async fn one_that_never_reads_is_given_up() {
     sleep(timeout).await;
     assert_eq!(site.channel.status().clients, 1);
     reader.abort();
+}
+
+/// It takes little at a time, far less than its socket holds: it stays however long that takes.
+#[tokio::test]
+async fn one_that_reads_slowly_is_no_stuck_one() {
+    let site =
+        Site::start_with(|channel| channel, |direct| direct.write_timeout(Duration::from_secs(2))).await;
+    let mut slow = site.narrow_stream().await;
+    for _ in 0..200 {
+        site.publish("x".repeat(100_000));
+    }
+    let began = Instant::now();
+    let mut buffer = [0; 8 << 10];
+    while began.elapsed() < Duration::from_secs(6) {
+        sleep(Duration::from_millis(200)).await;
+        assert_ne!(slow.0.read(&mut buffer).await.unwrap(), 0, "cut after {:?}", began.elapsed());
+    }
+    site.clients(1).await;
 }

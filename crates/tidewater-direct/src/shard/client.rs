@@ -13,7 +13,7 @@ use futures_core::Stream;
 use mio::net::TcpStream;
 use tidewater_hub::EventStream;
 
-use super::inbox::Call;
+use super::{inbox::Call, patience};
 
 /// How many pieces go into one write, and from how many bytes on no more are added to it.
 const PIECES: usize = 16;
@@ -35,6 +35,8 @@ pub(super) struct Client {
     left: Option<Box<Left>>,
     /// The last pass in which it had a turn.
     pub(super) pass: u32,
+    /// Whether its socket has ever taken no more.
+    was_full: bool,
     ended: bool,
 }
 
@@ -61,7 +63,7 @@ impl Client {
         let call = Arc::new(call);
         let waker = Waker::from(call.clone());
         let left = Some(Box::new(Left { pieces: vec![head], since: Instant::now() }));
-        Self { socket, stream, call, waker, left, pass: 0, ended: false }
+        Self { socket, stream, call, waker, left, pass: 0, was_full: false, ended: false }
     }
 
     /// Whether it waits for its socket.
@@ -102,6 +104,9 @@ impl Client {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !std::mem::replace(&mut self.was_full, true) {
+                        patience::unset(&self.socket);
+                    }
                     let since = since.filter(|_| turn == 0).unwrap_or_else(Instant::now);
                     let pieces = self.give_back(pieces);
                     self.left = Some(Box::new(Left { pieces, since }));

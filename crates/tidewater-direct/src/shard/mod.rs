@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `inbox` | what other threads leave for a shard: new streams, and which of its clients have something to write |
 //! | `client` | one socket and its stream: reading what nobody asked for, writing what it is behind |
+//! | `patience` | how long the kernel waits for a client's acknowledgement |
 //! | `pace` | how long a pass waits for more: pure |
 //! | `writer` | the thread: readiness, passes, timeouts |
 
 mod client;
 mod inbox;
 mod pace;
+mod patience;
 mod writer;
 
 use std::{
@@ -69,9 +71,8 @@ impl Shards {
 
     /// Hands a stream to the next shard: it writes the head, then what the stream brings.
     pub(crate) fn add(&self, socket: TcpStream, head: Bytes, stream: EventStream) -> io::Result<()> {
-        // What is not acknowledged for so long is never going to be; the kernel ends the connection.
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        socket2::SockRef::from(&socket).set_tcp_user_timeout(Some(self.settings.write_timeout))?;
+        // What is not acknowledged for so long is never going to be.
+        patience::set(&socket, self.settings.write_timeout);
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let inbox = &self.inboxes[turn % self.inboxes.len()];
         inbox.arrive(Arrival { socket, head, stream })

@@ -170,8 +170,12 @@ impl Writer {
         let timeout = self.settings.write_timeout;
         let stuck = self.clients.iter().filter(|(_, client)| client.is_stuck(now, timeout));
         for key in stuck.map(|(key, _)| key).collect::<Vec<_>>() {
-            tracing::debug!("a stream's client takes nothing");
-            self.remove(key);
+            // A socket tells that it takes more when much of its room is free: one that is read slowly may take some before.
+            self.turn(key, Client::write);
+            if self.clients.get(key).is_some_and(|client| client.is_stuck(now, timeout)) {
+                tracing::debug!("a stream's client takes nothing");
+                self.remove(key);
+            }
         }
     }
 }

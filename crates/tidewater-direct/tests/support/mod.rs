@@ -2,19 +2,26 @@
 
 #![allow(clippy::unwrap_used, dead_code, reason = "each test file uses its part")]
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use socket2::SockRef;
 use tidewater_core::{Message, memory::MemoryLog};
 use tidewater_direct::{Direct, Routes};
 use tidewater_http::Endpoint;
 use tidewater_hub::{Channel, ChannelBuilder, Hub};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::Notify,
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -27,6 +34,7 @@ pub(crate) struct Site {
     pub(crate) log: MemoryLog,
     pub(crate) channel: Channel,
     pub(crate) address: SocketAddr,
+    stop: Arc<Notify>,
     server: JoinHandle<()>,
 }
 
@@ -39,20 +47,36 @@ impl Site {
         channel: impl FnOnce(ChannelBuilder) -> ChannelBuilder,
         direct: impl FnOnce(Direct) -> Direct,
     ) -> Self {
+        let listener = tidewater_direct::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        Self::start_on(listener, channel, direct).await
+    }
+
+    /// The same, of which a socket holds few bytes that its client has not read.
+    pub(crate) async fn start_narrow(direct: impl FnOnce(Direct) -> Direct) -> Self {
+        let listener = tidewater_direct::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        // Connections have it from their listener.
+        SockRef::from(&listener).set_send_buffer_size(NARROW).unwrap();
+        Self::start_on(listener, |channel| channel, direct).await
+    }
+
+    async fn start_on(
+        listener: TcpListener,
+        channel: impl FnOnce(ChannelBuilder) -> ChannelBuilder,
+        direct: impl FnOnce(Direct) -> Direct,
+    ) -> Self {
         let log = MemoryLog::new("site");
         let channel = channel(Hub::new().channel("site").source(log.source())).open().unwrap();
         channel.cursor().await.unwrap();
         let endpoint = Endpoint::new(channel.clone()).publish(false);
-        let listener = tidewater_direct::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
         let fallback = tower::service_fn(|_: Request<Incoming>| async {
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"fallback"))))
         });
         let server = direct(Direct::new(Routes::new().at("/events", endpoint)).fallback(fallback));
-        let server = tokio::spawn(async move {
-            server.serve(listener, std::future::pending()).await.unwrap();
-        });
-        Self { log, channel, address, server }
+        let stop = Arc::new(Notify::new());
+        let stopped = stop.clone().notified_owned();
+        let server = tokio::spawn(async move { server.serve(listener, stopped).await.unwrap() });
+        Self { log, channel, address, stop, server }
     }
 
     pub(crate) fn publish(&self, data: impl Into<String>) {
@@ -66,10 +90,25 @@ impl Site {
     /// A stream that has begun.
     pub(crate) async fn stream(&self) -> Connection {
         let mut connection = self.connect().await;
-        connection.send(GET).await;
-        let begun = connection.until("\n\n").await;
-        assert!(begun.starts_with("HTTP/1.1 200 OK\r\n"), "{begun}");
+        connection.open().await;
         connection
+    }
+
+    /// A stream that has begun, whose client holds few bytes that it has not read.
+    pub(crate) async fn narrow_stream(&self) -> Connection {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(NARROW as u32).unwrap();
+        let mut connection = Connection(socket.connect(self.address).await.unwrap());
+        connection.open().await;
+        connection
+    }
+
+    /// Stops the server, and answers how long it took to end.
+    pub(crate) async fn stop(&mut self) -> Duration {
+        let began = Instant::now();
+        self.stop.notify_one();
+        timeout(SOON, &mut self.server).await.expect("the server does not end").unwrap();
+        began.elapsed()
     }
 
     /// Waits until there are so many streams.
@@ -90,6 +129,9 @@ impl Drop for Site {
     }
 }
 
+/// How much a narrow socket is asked to hold. The system has a least size of its own.
+const NARROW: usize = 8 << 10;
+
 pub(crate) const GET: &str = "GET /events HTTP/1.1\r\nHost: x\r\n\r\n";
 
 pub(crate) struct Connection(pub(crate) TcpStream);
@@ -99,12 +141,18 @@ impl Connection {
         self.0.write_all(text.as_ref()).await.unwrap();
     }
 
+    async fn open(&mut self) {
+        self.send(GET).await;
+        let begun = self.until("\n\n").await;
+        assert!(begun.starts_with("HTTP/1.1 200 OK\r\n"), "{begun}");
+    }
+
     /// Reads until this is there.
     pub(crate) async fn until(&mut self, end: &str) -> String {
-        let (mut all, mut seen) = (Vec::<u8>::new(), 0);
+        let (mut all, mut seen) = (Vec::new(), 0);
         let read = async {
-            while !all[seen..].windows(end.len()).any(|part| part == end.as_bytes()) {
-                seen = all.len().saturating_sub(end.len() - 1);
+            while memchr::memmem::find(&all[seen..], end.as_bytes()).is_none() {
+                seen = (all.len() + 1).saturating_sub(end.len());
                 assert_ne!(self.0.read_buf(&mut all).await.unwrap(), 0, "it ended before {end:?}");
             }
         };
