@@ -110,3 +110,11 @@ async fn one_that_reads_slowly_is_no_stuck_one() {
     }
     site.clients(1).await;
 }
+
+#[tokio::test]
+async fn any_write_timeout_will_do() {
+    for longest in [Duration::ZERO, Duration::from_secs(1 << 22), Duration::MAX] {
+        let site = Site::start_with(|channel| channel, |direct| direct.write_timeout(longest)).await;
+        site.stream().await;
+    }
+}

@@ -9,6 +9,8 @@ use std::time::Duration;
 /// The kernel ends the connection when nothing is acknowledged for so long.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn set<'s>(socket: impl Into<socket2::SockRef<'s>>, timeout: Duration) {
+    // Of milliseconds it takes no more than an `int` holds.
+    let timeout = timeout.min(Duration::from_millis(i32::MAX.unsigned_abs().into()));
     if let Err(error) = socket.into().set_tcp_user_timeout(Some(timeout)) {
         tracing::debug!(%error, "TCP_USER_TIMEOUT is not set");
     }
