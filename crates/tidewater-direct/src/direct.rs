@@ -120,7 +120,9 @@ impl Direct {
     }
 
     /// Serves until `stop` resolves; then no more connections are accepted, those of the fallback have 2 s to end, and
-    /// streams that are still open are cut. [`graceful`](crate::graceful) is the `stop` that ends streams first.
+    /// streams that are still open are cut; those that have ended, but are not written out, have 2 s as well. When it
+    /// returns, nothing is left of the streams, nor of their threads. [`graceful`](crate::graceful) is the `stop` that
+    /// ends streams first.
     ///
     /// # Errors
     /// When the threads can't be started.
@@ -129,10 +131,11 @@ impl Direct {
     /// Dropping it cuts all connections.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> io::Result<()> {
         let Self { routes, fallback, settings, head_timeout } = self;
+        let (shards, mut ended) = Shards::start(settings, &Handle::current())?;
         let serving = Arc::new(Serving {
             fallback: fallback(routes.clone(), head_timeout),
             routes,
-            shards: Shards::start(settings, &Handle::current())?,
+            shards,
             head_timeout,
         });
         let graceful = GracefulShutdown::new();
@@ -164,6 +167,9 @@ impl Direct {
             tracing::warn!("connections that did not end are cut");
         }
         connections.shutdown().await;
+        // Nobody else has it any more: the shards end.
+        drop(serving);
+        ended.recv().await;
         Ok(())
     }
 }

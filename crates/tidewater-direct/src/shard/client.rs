@@ -71,6 +71,11 @@ impl Client {
         self.left.is_some()
     }
 
+    /// Whether its stream has ended, and only its socket is waited for.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ended && self.is_stalled()
+    }
+
     /// Whether its socket has taken nothing for so long.
     pub(super) fn is_stuck(&self, now: Instant, timeout: Duration) -> bool {
         self.left.as_ref().is_some_and(|left| now.saturating_duration_since(left.since) >= timeout)

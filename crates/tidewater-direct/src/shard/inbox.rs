@@ -63,13 +63,11 @@ impl Inbox {
         Ok(())
     }
 
-    /// No more streams come, and those that are there end.
+    /// No more streams come.
     pub(super) fn close(&self) {
         let mut waiting = self.lock();
         waiting.closed = true;
-        let arrivals = std::mem::take(&mut waiting.arrivals);
         self.wake(waiting);
-        drop(arrivals);
     }
 
     /// Whether there is something. If not, the shard may sleep.

@@ -15,6 +15,7 @@ mod patience;
 mod writer;
 
 use std::{
+    convert::Infallible,
     io,
     net::TcpStream,
     sync::{
@@ -26,7 +27,7 @@ use std::{
 
 use bytes::Bytes;
 use tidewater_hub::EventStream;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::mpsc};
 
 use self::{
     inbox::{Arrival, Inbox},
@@ -44,6 +45,9 @@ pub(crate) struct Settings {
     pub(crate) write_timeout: Duration,
 }
 
+/// How long streams that have ended may take to be written out, once the shards are told to end.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// All shards. Their threads end, and the streams with them, when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Shards {
@@ -53,20 +57,26 @@ pub(crate) struct Shards {
 }
 
 impl Shards {
-    /// Starts their threads. Streams are polled in the context of this runtime.
-    pub(crate) fn start(settings: Settings, runtime: &Handle) -> io::Result<Self> {
+    /// Starts their threads, and gives what closes when the last one has ended. Streams are polled in the context of this
+    /// runtime.
+    pub(crate) fn start(
+        settings: Settings,
+        runtime: &Handle,
+    ) -> io::Result<(Self, mpsc::Receiver<Infallible>)> {
+        let (running, ended) = mpsc::channel(1);
         let mut shards = Self { inboxes: Vec::new(), next: AtomicUsize::new(0), settings };
         for number in 0..settings.shards {
             let (writer, inbox) = Writer::new(settings)?;
-            let runtime = runtime.clone();
+            let (runtime, running) = (runtime.clone(), running.clone());
             // Before the thread, so that what has started ends if this one can't.
             shards.inboxes.push(inbox);
             std::thread::Builder::new().name(format!("tidewater-{number}")).spawn(move || {
                 let _entered = runtime.enter();
                 writer.run();
+                drop(running);
             })?;
         }
-        Ok(shards)
+        Ok((shards, ended))
     }
 
     /// Hands a stream to the next shard: it writes the head, then what the stream brings.

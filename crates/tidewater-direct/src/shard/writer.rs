@@ -12,7 +12,7 @@ use mio::{Events, Interest, Poll, Token, event::Event, net::TcpStream};
 use slab::Slab;
 
 use super::{
-    Settings,
+    LINGER, Settings,
     client::{Client, Turn},
     inbox::{Arrival, Call, Found, Inbox},
     pace::Pace,
@@ -60,12 +60,12 @@ impl Writer {
         Ok((writer, inbox))
     }
 
-    /// Writes until the inbox is closed. What is left then is cut.
+    /// Writes until the inbox is closed.
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         loop {
             let timeout = match self.inbox.look() {
-                Found::Closed => return,
+                Found::Closed => return self.finish(&mut events),
                 Found::Work => {
                     let hold = self.pace.hold();
                     if !hold.is_zero() {
@@ -89,6 +89,33 @@ impl Writer {
             self.arrive();
             self.pass();
             self.end_stuck();
+        }
+    }
+
+    /// Streams that go on are cut. Those that have ended have some time for what their sockets have not taken yet.
+    fn finish(mut self, events: &mut Events) {
+        self.inbox.take(&mut self.arrivals, &mut self.ready);
+        self.arrive();
+        self.pass();
+        self.clients.retain(|_, client| client.is_ending());
+        self.stalled = self.clients.len();
+        let end = Instant::now() + LINGER;
+        while !self.clients.is_empty() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                tracing::debug!(
+                    "{} streams have ended but for what their clients don't take",
+                    self.clients.len()
+                );
+                return;
+            }
+            if let Err(error) = self.poll.poll(events, Some(left))
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(%error, "a shard can't wait for its sockets: its streams end");
+                return;
+            }
+            events.iter().for_each(|event| self.event(event));
         }
     }
 
@@ -184,5 +211,6 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.inbox.close();
+        self.inbox.take(&mut Vec::new(), &mut Vec::new());
     }
 }
