@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use http::Response;
 use hyper_util::server::graceful::Watcher;
 use tidewater_http::Body;
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio::{io::AsyncWriteExt, net::TcpStream, sync::watch, time::timeout};
 
 use crate::{
     Peer,
@@ -22,6 +22,8 @@ pub(crate) struct Serving {
     pub(crate) fallback: Fallback,
     pub(crate) shards: Shards,
     pub(crate) head_timeout: Duration,
+    /// Closes when the server is told to end.
+    pub(crate) stopped: watch::Receiver<()>,
 }
 
 /// How much room there is for a head at first. A browser's fits, with its cookies.
@@ -31,8 +33,9 @@ impl Serving {
     /// Serves it to its end, or until a shard has it.
     pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, peer: Peer, watcher: Watcher) {
         let mut head = Head::default();
-        let mut verdict = match timeout(self.head_timeout, read(&stream, &mut head)).await {
-            Ok(Ok(verdict)) => verdict,
+        let mut verdict = match timeout(self.head_timeout, self.read(&stream, &mut head)).await {
+            Ok(Ok(Some(verdict))) => verdict,
+            Ok(Ok(None)) => return tracing::debug!("a connection ended that had not begun"),
             Ok(Err(error)) => return tracing::debug!(%error, "a connection ended within a request's head"),
             Err(_) => return tracing::debug!("a request's head took too long"),
         };
@@ -76,21 +79,26 @@ impl Serving {
             }
         }
     }
-}
 
-/// Reads until it is clear what the connection begins with.
-async fn read(stream: &TcpStream, head: &mut Head) -> io::Result<Verdict> {
-    loop {
-        stream.readable().await?;
-        head.buffer().reserve(ROOM);
-        match stream.try_read_buf(head.buffer()) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => match head.judge() {
-                Verdict::Partial => {}
-                verdict => return Ok(verdict),
-            },
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+    /// Reads until it is clear what the connection begins with. `None` if it has not begun when the server is told to end.
+    async fn read(&self, stream: &TcpStream, head: &mut Head) -> io::Result<Option<Verdict>> {
+        let mut stopped = self.stopped.clone();
+        loop {
+            tokio::select! {
+                biased;
+                ready = stream.readable() => ready?,
+                _ = stopped.changed(), if head.buffer().is_empty() => return Ok(None),
+            }
+            head.buffer().reserve(ROOM);
+            match stream.try_read_buf(head.buffer()) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => match head.judge() {
+                    Verdict::Partial => {}
+                    verdict => return Ok(Some(verdict)),
+                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use hyper_util::{server::graceful::GracefulShutdown, service::TowerToHyperServic
 use tokio::{
     net::TcpListener,
     runtime::Handle,
+    sync::watch,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -119,7 +120,7 @@ impl Direct {
         self.serve(crate::bind(address)?, stop).await
     }
 
-    /// Serves until `stop` resolves; then no more connections are accepted, those of the fallback have 2 s to end, and
+    /// Serves until `stop` resolves; then no more connections are accepted, those that have begun have 2 s to end, and
     /// streams that are still open are cut; those that have ended, but are not written out, have 2 s as well. When it
     /// returns, nothing is left of the streams, nor of their threads. [`graceful`](crate::graceful) is the `stop` that
     /// ends streams first.
@@ -132,11 +133,13 @@ impl Direct {
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> io::Result<()> {
         let Self { routes, fallback, settings, head_timeout } = self;
         let (shards, mut ended) = Shards::start(settings, &Handle::current())?;
+        let (serves, stopped) = watch::channel(());
         let serving = Arc::new(Serving {
             fallback: fallback(routes.clone(), head_timeout),
             routes,
             shards,
             head_timeout,
+            stopped,
         });
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
@@ -162,7 +165,7 @@ impl Direct {
                 }
             }
         }
-        drop(listener);
+        drop((listener, serves));
         if timeout(LINGER, graceful.shutdown()).await.is_err() {
             tracing::warn!("connections that did not end are cut");
         }

@@ -44,3 +44,15 @@ async fn nothing_is_left_of_a_server_that_has_ended() {
     site.stop().await;
     assert_eq!(site.channel.status().clients, 0);
 }
+
+/// Browsers connect before they have anything to ask for.
+#[tokio::test]
+async fn a_connection_that_has_said_nothing_keeps_nobody_waiting() {
+    let mut site = Site::start().await;
+    let mut silent = site.connect().await;
+    // It is accepted before this one is.
+    drop(site.stream().await);
+    let took = site.stop().await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert_eq!(silent.rest().await, "");
+}
