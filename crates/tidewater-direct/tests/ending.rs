@@ -12,7 +12,7 @@ use tokio::time::sleep;
 /// I9: a client that is behind when the hub is drained, and reads on, is told when to come back.
 #[tokio::test]
 async fn i9_one_that_is_behind_is_told_when_to_come_back() {
-    let mut site = Site::start_narrow(|direct| direct).await;
+    let mut site = Site::start_narrow(|channel| channel, |direct| direct).await;
     let mut slow = site.narrow_stream().await;
     site.publish("x".repeat(60_000));
     // It is written as far as the sockets hold it.

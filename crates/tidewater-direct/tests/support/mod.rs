@@ -52,11 +52,14 @@ impl Site {
     }
 
     /// The same, of which a socket holds few bytes that its client has not read.
-    pub(crate) async fn start_narrow(direct: impl FnOnce(Direct) -> Direct) -> Self {
+    pub(crate) async fn start_narrow(
+        channel: impl FnOnce(ChannelBuilder) -> ChannelBuilder,
+        direct: impl FnOnce(Direct) -> Direct,
+    ) -> Self {
         let listener = tidewater_direct::bind(([127, 0, 0, 1], 0).into()).unwrap();
         // Connections have it from their listener.
         SockRef::from(&listener).set_send_buffer_size(NARROW).unwrap();
-        Self::start_on(listener, |channel| channel, direct).await
+        Self::start_on(listener, channel, direct).await
     }
 
     async fn start_on(
@@ -94,11 +97,16 @@ impl Site {
         connection
     }
 
-    /// A stream that has begun, whose client holds few bytes that it has not read.
-    pub(crate) async fn narrow_stream(&self) -> Connection {
+    /// A client that holds few bytes that it has not read.
+    pub(crate) async fn connect_narrow(&self) -> Connection {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(NARROW as u32).unwrap();
-        let mut connection = Connection(socket.connect(self.address).await.unwrap());
+        Connection(socket.connect(self.address).await.unwrap())
+    }
+
+    /// A stream of one that has begun.
+    pub(crate) async fn narrow_stream(&self) -> Connection {
+        let mut connection = self.connect_narrow().await;
         connection.open().await;
         connection
     }
