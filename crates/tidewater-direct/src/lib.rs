@@ -27,7 +27,9 @@
 //! | a connection that begins with | is |
 //! |---|---|
 //! | one `GET` of HTTP/1.1 for one of the [`Routes`], its head whole and nothing behind it | answered here, and closed by the end of the answer (`Connection: close`; a stream's body has no frames around its bytes: RFC 9112, §6.3) |
-//! | anything else: other paths, other methods, HTTP/1.0, HTTP/2, TLS, a body, a second request behind the head, a head that can be read in two ways | the fallback's from its first byte on, and stays it; a channel's requests on it are served, too, by the ordinary path |
+//! | anything else: other paths, other methods, HTTP/1.0, HTTP/2, a body, a second request behind the head, a head that can be read in two ways | the fallback's from its first byte on, and stays it; a channel's requests on it are served, too, by the ordinary path |
+//!
+//! TLS is not spoken here, nor by the fallback: it ends at a proxy before.
 //!
 //! A client that goes is noticed at once; one that is gone without a word, by heartbeats and the
 //! [write timeout](Direct::write_timeout). A client that can't take all that there is for it waits for its own socket, and
