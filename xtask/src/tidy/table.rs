@@ -184,8 +184,10 @@ impl Row {
             return (!dependency.optional && !dependency.dev)
                 .then(|| format!("{} depends on {name}, which must be optional there", self.name));
         }
-        // Tests may speak HTTP everywhere, and the facade's show it with a framework.
-        let test = dependency.dev && (HTTP_SERVING.contains(&name) || self.name == "tidewater");
+        // Tests may speak HTTP everywhere; the facade's show it with a framework, and the server that has any of them as
+        // its fallback is tried with each.
+        let beside_frameworks = ["tidewater", "tidewater-direct"].contains(&self.name);
+        let test = dependency.dev && (HTTP_SERVING.contains(&name) || beside_frameworks);
         (!test).then(|| format!("{} depends on {name}{kind}; it must not know it", self.name))
     }
 }

@@ -1,7 +1,7 @@
 //! What other threads leave for a shard.
 
 use std::{
-    fmt, io,
+    fmt,
     net::TcpStream,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -52,15 +52,15 @@ impl Inbox {
         Self { waiting: Mutex::default(), waker }
     }
 
-    /// Leaves a new stream.
-    pub(super) fn arrive(&self, arrival: Arrival) -> io::Result<()> {
+    /// Leaves a new stream, unless none is taken any more. Answers whether it did.
+    pub(super) fn arrive(&self, arrival: &mut Option<Arrival>) -> bool {
         let mut waiting = self.lock();
         if waiting.closed {
-            return Err(io::Error::other("the server is shutting down"));
+            return false;
         }
-        waiting.arrivals.push(arrival);
+        waiting.arrivals.extend(arrival.take());
         self.wake(waiting);
-        Ok(())
+        true
     }
 
     /// No more streams come.

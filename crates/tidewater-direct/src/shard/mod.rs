@@ -79,13 +79,17 @@ impl Shards {
         Ok((shards, ended))
     }
 
-    /// Hands a stream to the next shard: it writes the head, then what the stream brings.
+    /// Hands a stream to the next shard that runs: it writes the head, then what the stream brings.
     pub(crate) fn add(&self, socket: TcpStream, head: Bytes, stream: EventStream) -> io::Result<()> {
         // What is not acknowledged for so long is never going to be.
         patience::set(&socket, self.settings.write_timeout);
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let inbox = &self.inboxes[turn % self.inboxes.len()];
-        inbox.arrive(Arrival { socket, head, stream })
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.inboxes.len();
+        let (before, from) = self.inboxes.split_at(turn);
+        let mut arrival = Some(Arrival { socket, head, stream });
+        if from.iter().chain(before).any(|inbox| inbox.arrive(&mut arrival)) {
+            return Ok(());
+        }
+        Err(io::Error::other("no thread that writes streams is left"))
     }
 }
 
