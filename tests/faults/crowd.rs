@@ -14,13 +14,13 @@ use tidewater_tests::SseClient;
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use crate::books::{Books, Goal};
 
-/// The longest that a client waits before it comes back, whatever `retry:` says: a test is no page.
-const RETRY: Duration = Duration::from_millis(400);
+/// They begin one after the other, so far apart: the queue of a listener does not hold ten thousand at once.
+const APART: Duration = Duration::from_micros(200);
 /// How long an answer may take before a client tries again.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -51,8 +51,15 @@ struct Shared {
 }
 
 impl Crowd {
-    /// Starts them. Every tenth, the first too, begins 15 seconds ago if `some_earlier`, the others now.
-    pub(crate) fn open(to: SocketAddr, path: &str, count: usize, some_earlier: bool) -> Self {
+    /// Starts them. Every tenth, the first too, begins 15 seconds ago if `some_earlier`, the others now. Before they
+    /// come back they wait as long as `retry:` says, and never longer than `retry`.
+    pub(crate) fn open(
+        to: SocketAddr,
+        path: &str,
+        count: usize,
+        some_earlier: bool,
+        retry: Duration,
+    ) -> Self {
         let (orders, _) = watch::channel(Orders::default());
         let mut crowd =
             Self { orders, clients: Vec::new(), shared: Arc::default(), tasks: JoinSet::default() };
@@ -67,9 +74,15 @@ impl Crowd {
                 orders: crowd.orders.subscribe(),
                 shared: crowd.shared.clone(),
                 recovered: None,
+                longest: retry,
+                retry,
             };
             crowd.clients.push(books);
-            crowd.tasks.spawn(async move { client.run().await.with_context(|| format!("client {number}")) });
+            let begins = Instant::now() + APART * u32::try_from(number).unwrap_or(u32::MAX);
+            crowd.tasks.spawn(async move {
+                sleep_until(begins).await;
+                client.run().await.with_context(|| format!("client {number}"))
+            });
         }
         crowd
     }
@@ -93,19 +106,18 @@ impl Crowd {
 
     async fn until(&mut self, patience: Duration, what: &str, ready: impl Fn(&Books) -> bool) -> Result<()> {
         let deadline = Instant::now() + patience;
+        let mut waiting = self.clients.clone();
         loop {
             self.check()?;
-            let waiting = self.clients.iter().filter(|books| !ready(&lock(books))).count();
-            if waiting == 0 {
-                return Ok(());
-            }
+            // Who is ready stays it: nothing more is written meanwhile.
+            waiting.retain(|books| !ready(&lock(books)));
+            let Some(one) = waiting.first() else { return Ok(()) };
             if Instant::now() > deadline {
-                let one = self.clients.iter().find(|books| !ready(&lock(books)));
-                let one = one.map(|books| lock(books).place());
                 bail!(
-                    "{} of {} clients {what} within {patience:?}; one of the others stands at {one:?}",
-                    self.clients.len() - waiting,
-                    self.clients.len()
+                    "{} of {} clients {what} within {patience:?}; one of the others stands at {:?}",
+                    self.clients.len() - waiting.len(),
+                    self.clients.len(),
+                    lock(one).place()
                 );
             }
             sleep(Duration::from_millis(20)).await;
@@ -177,6 +189,10 @@ struct Client {
     shared: Arc<Shared>,
     /// From the fault that was over then.
     recovered: Option<Instant>,
+    /// The longest wait before it comes back.
+    longest: Duration,
+    /// The wait that the server has told last.
+    retry: Duration,
 }
 
 impl Client {
@@ -184,23 +200,25 @@ impl Client {
         loop {
             self.orders.wait_for(|orders| !orders.away).await?;
             let connect = SseClient::connect(self.to, &self.path, self.id.as_deref());
-            let wait = match timeout(ANSWER, connect).await {
-                Ok(Ok(stream)) => self.read(stream).await?,
-                // Nobody listens, or who did has died.
-                Ok(Err(_)) | Err(_) => RETRY,
-            };
-            sleep(wait.min(RETRY).mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            // Else nobody listens, or who did has died.
+            if let Ok(Ok(stream)) = timeout(ANSWER, connect).await {
+                self.read(stream).await?;
+            }
+            if self.orders.borrow().away {
+                continue;
+            }
+            sleep(self.retry.min(self.longest).mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         }
     }
 
-    /// One connection; answers how long to wait before the next.
-    async fn read(&mut self, mut stream: SseClient) -> Result<Duration> {
+    /// One connection.
+    async fn read(&mut self, mut stream: SseClient) -> Result<()> {
         ensure!(stream.status() == 200, "status {} (I10)", stream.status());
         self.shared.connections.fetch_add(1, Ordering::Relaxed);
         loop {
             let orders = self.orders.borrow_and_update().clone();
             if orders.away {
-                return Ok(Duration::ZERO);
+                return Ok(());
             }
             if orders.deaf {
                 self.orders.changed().await?;
@@ -208,7 +226,8 @@ impl Client {
             }
             tokio::select! {
                 event = stream.next() => {
-                    let Ok(Some(event)) = event else { break };
+                    self.retry = stream.retry().unwrap_or(self.retry);
+                    let Ok(Some(event)) = event else { return Ok(()) };
                     lock(&self.books).take(&event)?;
                     self.id = stream.last_event_id().map(str::to_owned);
                     if let Some(over) = orders.over
@@ -223,7 +242,6 @@ impl Client {
                 changed = self.orders.changed() => changed?,
             }
         }
-        Ok(stream.retry().unwrap_or(RETRY))
     }
 }
 

@@ -79,17 +79,25 @@ impl Held {
     }
 }
 
-/// Lets this process, and the gateways that it starts, have the descriptors that a thousand connections take.
+/// Lets this process, and the gateways that it starts, each have the descriptors that so many connections take.
 ///
 /// # Errors
 /// If the system allows too few.
-pub(crate) fn allow_descriptors() -> Result<()> {
-    const WANTED: u64 = 4_096;
+pub(crate) fn allow_descriptors(connections: usize) -> Result<()> {
+    /// For all else: files, brokers, and connections that come while the old ones are still being closed.
+    const OTHERS: u64 = 2_048;
+    let wanted = connections as u64 + OTHERS;
     let mut limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < WANTED) {
-        limit.current = Some(limit.maximum.map_or(WANTED, |maximum| maximum.min(WANTED)));
-        ensure!(limit.current >= Some(WANTED), "no more than {:?} descriptors are allowed", limit.maximum);
-        setrlimit(Resource::Nofile, limit)?;
+    if let Some(maximum) = limit.maximum {
+        ensure!(
+            maximum >= wanted,
+            "{connections} clients take {wanted} descriptors, and the system allows {maximum}: raise the hard limit \
+             (`ulimit -Hn`; with systemd LimitNOFILE=)"
+        );
+    }
+    if limit.current.is_some_and(|current| current < wanted) {
+        limit.current = Some(wanted);
+        setrlimit(Resource::Nofile, limit).context("the limit of descriptors can't be raised")?;
     }
     Ok(())
 }

@@ -24,6 +24,11 @@ pub(crate) fn rounds() -> Result<usize> {
     Ok(rounds)
 }
 
+/// Whether figures are wanted, however many rounds: `cargo xtask faults` says that, and `cargo xtask test` doesn't.
+pub(crate) fn measures() -> bool {
+    std::env::var_os("TIDEWATER_FAULT_REPORT").is_some_and(|path| !path.is_empty())
+}
+
 /// All rounds of one scenario.
 #[derive(Debug)]
 pub(crate) struct Report {

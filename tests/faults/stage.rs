@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Where the channel is.
-const PATH: &str = "/channels/feed";
+pub(crate) const PATH: &str = "/channels/feed";
 /// How long it may take until every client has everything. It takes seconds, but for the slowest of machines.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How long messages are written before a fault, and after it.
@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) some_earlier: bool,
     /// Whether the topic is compacted: what was removed after it was read back may have come, and need not.
     pub(crate) compacts: bool,
+    /// The longest that clients wait before they come back, whatever `retry:` says.
+    pub(crate) retry: Duration,
     /// The web server.
     pub(crate) server: &'static str,
     /// Reasons of gaps that the fault is a reason for. All others are false.
@@ -45,7 +47,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Thirty clients and some hundred messages a second; no gap.
+    /// Thirty clients of direct streams, which come back sooner than a page does, and some hundred messages a second;
+    /// no gap.
     pub(crate) const fn new(name: &'static str) -> Self {
         Self {
             name,
@@ -53,7 +56,8 @@ impl Plan {
             rate: Rate::of(400),
             some_earlier: true,
             compacts: false,
-            server: "hyper",
+            retry: Duration::from_millis(400),
+            server: "direct",
             gaps: &[],
         }
     }
@@ -113,7 +117,8 @@ impl Stage {
         fault: &mut impl AsyncFnMut(&mut Self) -> Result<()>,
         report: &mut Report,
     ) -> Result<()> {
-        let mut crowd = Crowd::open(self.front, PATH, self.plan.clients, self.plan.some_earlier);
+        let Plan { clients, some_earlier, retry, .. } = self.plan;
+        let mut crowd = Crowd::open(self.front, PATH, clients, some_earlier, retry);
         crowd.begun(PATIENCE).await?;
         self.crowd = Some(crowd);
         self.write();
