@@ -54,6 +54,12 @@ impl Alarm {
         polled
     }
 
+    /// It may be polled without being woken: it has given something back.
+    pub(crate) fn refresh(&mut self) {
+        self.fresh = true;
+        self.asleep = false;
+    }
+
     /// Whether the last poll is one that has to give something.
     pub(crate) fn judge(&mut self, has_to: bool) {
         self.idle_and_judged |= std::mem::take(&mut self.idle) && has_to;

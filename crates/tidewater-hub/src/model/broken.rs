@@ -42,6 +42,8 @@ pub(crate) enum Fault {
     WakeUpLost,
     /// Every client is woken by every message.
     WakeUpForAll,
+    /// A client with a selection jumps over what it has given back.
+    GivenBackJumped,
 }
 
 thread_local! {
@@ -150,4 +152,11 @@ pub(crate) fn wanted(wanted: &Cursor, head: &Cursor) -> Cursor {
         _ => own.clone(),
     };
     wanted.topics().iter().map(here).collect()
+}
+
+/// What a client that gives something back does to its place among those who wait, with its fault.
+pub(crate) fn given_back(waiters: &mut Waiters, slot: usize) {
+    if !is(Fault::GivenBackJumped) {
+        waiters.unpark(slot);
+    }
 }

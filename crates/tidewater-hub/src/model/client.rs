@@ -4,9 +4,11 @@ use std::{
     collections::{BTreeMap, VecDeque},
     future::poll_fn,
     hash::{DefaultHasher, Hash as _, Hasher as _},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tidewater_core::{
     Cursor,
@@ -45,6 +47,8 @@ pub(crate) struct Client {
     /// Whether this stream has had its first cursor.
     pub(crate) begun: bool,
     alarm: Alarm,
+    /// Where what it is given is cut, for one whose socket takes a part and whose server gives the rest back.
+    cuts: Option<fastrand::Rng>,
     decoder: Decoder,
     /// Blocks that have arrived and were not read.
     arrived: VecDeque<Event>,
@@ -86,8 +90,11 @@ impl Forged {
 }
 
 impl Client {
-    pub(crate) fn new(asks: Asks) -> Self {
+    /// Of two clients whose seeds follow each other one takes all that it is given.
+    pub(crate) fn new(asks: Asks, seed: u64) -> Self {
+        let cuts = seed.is_multiple_of(2).then(|| fastrand::Rng::with_seed(seed));
         Self {
+            cuts,
             asks,
             stream: None,
             node: 0,
@@ -148,7 +155,9 @@ impl Client {
                     self.disconnect();
                 }
                 Ok(Some(chunk)) => {
-                    self.decoder.feed(&chunk);
+                    for piece in self.taken(chunk) {
+                        self.decoder.feed(&piece);
+                    }
                     while let Some(event) = self.decoder.next_event().map_err(|error| error.to_string())? {
                         self.arrived.push_back(event);
                     }
@@ -158,6 +167,49 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// What is written of an item, and perhaps of those behind it: all, or a part, and of what is given back the rest of
+    /// an event.
+    fn taken(&mut self, item: Bytes) -> Vec<Bytes> {
+        let mut items = vec![item];
+        let (Some(cuts), Some(stream)) = (&mut self.cuts, &mut self.stream) else { return items };
+        if cuts.bool() {
+            return items;
+        }
+        let mut context = Context::from_waker(Waker::noop());
+        while items.len() < 3 && cuts.bool() {
+            let alarm = &mut self.alarm;
+            match alarm.poll(&mut context, |cx| stream.poll_next_unpin(cx)) {
+                Poll::Ready(Some(item)) => items.push(item),
+                Poll::Ready(None) => {
+                    // All of it goes out; the next look finds the end.
+                    alarm.refresh();
+                    return items;
+                }
+                Poll::Pending => break,
+            }
+        }
+        let all: usize = items.iter().map(Bytes::len).sum();
+        let mut room = cuts.usize(..=all);
+        let mut taken = Vec::new();
+        items.retain_mut(|item| {
+            let part = item.split_to(room.min(item.len()));
+            room -= part.len();
+            taken.push(part);
+            !item.is_empty()
+        });
+        while let Some(last) = items.last_mut() {
+            let kept = stream.give_back(last);
+            last.truncate(kept);
+            if kept > 0 {
+                break;
+            }
+            items.pop();
+        }
+        self.alarm.refresh();
+        taken.extend(items);
+        taken
     }
 
     /// A stream that has to end does so, whatever it still has.

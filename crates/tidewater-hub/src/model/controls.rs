@@ -107,3 +107,8 @@ fn a_wake_up_that_is_lost_is_caught() {
 fn a_wake_up_for_nothing_is_caught() {
     is_caught(Fault::WakeUpForAll, &ALL, says("I8: it was woken for what it doesn't want"));
 }
+
+#[test]
+fn a_client_that_jumps_over_what_it_has_given_back_is_caught() {
+    is_caught(Fault::GivenBackJumped, &ALL, says("is lost"));
+}

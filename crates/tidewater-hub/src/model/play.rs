@@ -58,7 +58,10 @@ impl<'a> Stage<'a> {
             setup,
             broker: Broker::new(worlds, setup.nodes, &setup.partitions),
             nodes: Vec::new(),
-            clients: setup.clients.iter().map(|asks| Client::new(*asks)).collect(),
+            clients: (script.seed..)
+                .zip(&setup.clients)
+                .map(|(seed, asks)| Client::new(*asks, seed))
+                .collect(),
             seeds: fastrand::Rng::with_seed(script.seed),
             storms: Vec::new(),
         };
