@@ -120,7 +120,8 @@ pub(super) fn run(args: &Args) -> Result<Report> {
     Ok(report(args, rounds, &versions, &results))
 }
 
-/// All runs, so many times over: there and back, so that what runs first is not always the same.
+/// All runs, so many times over. Each round begins elsewhere: a machine that is slow for a while is so for other runs each
+/// time.
 fn measure_all(
     programs: &Programs,
     brokers: Option<&Brokers>,
@@ -132,8 +133,7 @@ fn measure_all(
         let began = Instant::now();
         results.rounds.push(BTreeMap::new());
         for at in 0..runs.len() {
-            let at = if round % 2 == 0 { at } else { runs.len() - 1 - at };
-            let (workload, run) = &runs[at];
+            let (workload, run) = &runs[(at + round * runs.len() / rounds) % runs.len()];
             measure(programs, brokers, *workload, run, results)?;
         }
         eprintln!("Round {} of {rounds}: {} s", round + 1, began.elapsed().as_secs());
