@@ -11,10 +11,13 @@ pub const MAX_HEAD: usize = 16 << 10;
 /// The most header lines.
 pub const MAX_HEADERS: usize = 100;
 
+/// What an HTTP/2 connection begins with (RFC 9113, §3.4).
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// What the bytes of a connection begin with.
 #[derive(Debug)]
 pub enum Verdict {
-    /// A head that has not ended yet.
+    /// A head that has not ended yet, or a part of HTTP/2's [`PREFACE`]: the fallback would wait for the rest for ever.
     Partial,
     /// A whole head, and nothing else, of a request that may open a stream.
     Stream(Box<Parts>),
@@ -44,6 +47,9 @@ impl Head {
     /// What they begin with. Looks at each byte once until the head has ended.
     pub fn judge(&mut self) -> Verdict {
         const METHOD: &[u8] = b"GET ";
+        if self.bytes.len() < PREFACE.len() && PREFACE.starts_with(&self.bytes) {
+            return Verdict::Partial;
+        }
         let begins = self.bytes.len().min(METHOD.len());
         if self.bytes[..begins] != METHOD[..begins] || self.bytes.len() > MAX_HEAD {
             return Verdict::Other;
@@ -135,6 +141,16 @@ mod tests {
     }
 
     #[test]
+    fn http_2_is_waited_for_until_its_preface_is_whole() {
+        let preface = str::from_utf8(PREFACE).unwrap();
+        for end in 1..preface.len() {
+            assert!(matches!(judge(&preface[..end]), Verdict::Partial), "{end}");
+            assert!(matches!(judge(&format!("{}x", &preface[..end])), Verdict::Other), "{end}");
+        }
+        assert!(matches!(judge(preface), Verdict::Other));
+    }
+
+    #[test]
     fn what_smuggles_is_never_taken() {
         let with = |lines: &str| format!("GET /events HTTP/1.1\r\nHost: x\r\n{lines}\r\n");
         for lines in ["", "Accept: text/event-stream\r\n", "Connection: keep-alive\r\nX: \u{e9}\r\n"] {
@@ -182,7 +198,6 @@ mod tests {
             "\r\nGET /events HTTP/1.1\r\nHost: x\r\n\r\n",
             "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             "\u{16}\u{3}\u{1}",
-            "P",
             "\n",
         ] {
             assert!(matches!(judge(text), Verdict::Other), "{text:?}");

@@ -129,7 +129,9 @@ async fn what_smuggles_is_the_fallbacks_or_refused() {
 async fn a_head_that_does_not_end_is_given_up() {
     let site =
         Site::start_with(|channel| channel, |direct| direct.head_timeout(Duration::from_millis(300))).await;
-    for begun in ["", "GET /events HTTP/1.1\r\nX: ", "POST / HTTP/1.1\r\nX: "] {
+    for begun in
+        ["", "P", "PRI * HTTP/2.0\r\n\r\nSM", "GET /events HTTP/1.1\r\nX: ", "POST / HTTP/1.1\r\nX: "]
+    {
         let mut connection = site.connect().await;
         connection.send(begun).await;
         assert!(!connection.rest().await.contains("200"), "{begun:?}");
