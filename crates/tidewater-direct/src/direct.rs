@@ -69,9 +69,9 @@ impl Direct {
         self.fallback_hyper(move |_| TowerToHyperService::new(service.clone()))
     }
 
-    /// The same for hyper's own services, of which each connection gets one, made for the client's address: such as
+    /// The same for hyper's own services, of which each connection gets one, made for the client: such as
     /// `service_fn`, or salvo's `Service::hyper_handler`.
-    pub fn fallback_hyper<S, B>(mut self, make: impl Fn(SocketAddr) -> S + Send + Sync + 'static) -> Self
+    pub fn fallback_hyper<S, B>(mut self, make: impl Fn(Peer) -> S + Send + Sync + 'static) -> Self
     where
         S: hyper::service::Service<Request<Incoming>, Response = Response<B>>,
         S: Send + Sync + 'static,
@@ -156,7 +156,7 @@ impl Direct {
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%error, "TCP_NODELAY is not set");
                     }
-                    connections.spawn(serving.clone().serve(stream, Peer(peer), graceful.watcher()));
+                    connections.spawn(serving.clone().serve(stream, peer.into(), graceful.watcher()));
                 }
                 Err(error) => {
                     // A client that has gone already, or too many open files: neither ends the server.

@@ -1,9 +1,6 @@
 //! Everything that is no direct stream: a hyper server on the same connection.
 
-use std::{
-    convert::Infallible, error::Error as StdError, io::Cursor, net::SocketAddr, pin::Pin, sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, error::Error as StdError, io::Cursor, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -31,7 +28,7 @@ type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// is no channel's is the service's.
 pub(crate) fn fallback<S, B>(
     routes: Routes,
-    make: impl Fn(SocketAddr) -> S + Send + Sync + 'static,
+    make: impl Fn(Peer) -> S + Send + Sync + 'static,
     head_timeout: Duration,
 ) -> Fallback
 where
@@ -40,7 +37,7 @@ where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     Arc::new(move |stream, peer, begun, watcher| {
-        let service = Routed { routes: routes.clone(), peer, service: Arc::new(make(peer.0)) };
+        let service = Routed { routes: routes.clone(), peer, service: Arc::new(make(peer)) };
         Box::pin(async move {
             let mut server = auto::Builder::new(TokioExecutor::new());
             server.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);

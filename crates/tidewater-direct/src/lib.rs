@@ -43,7 +43,6 @@ mod direct;
 mod fallback;
 pub mod head;
 mod listen;
-mod peer;
 mod routes;
 mod shard;
 
@@ -51,8 +50,8 @@ use tidewater_hub::Hub;
 
 pub use direct::Direct;
 pub use listen::{BACKLOG, bind};
-pub use peer::Peer;
 pub use routes::Routes;
+pub use tidewater_http::Peer;
 
 /// For [`Direct::serve`]: waits for the signal, ends every stream with a time to come back, then lets the server go.
 pub fn graceful<S>(hub: &Hub, signal: S) -> impl Future<Output = ()> + Send + use<S>
