@@ -81,6 +81,12 @@ impl Channel {
         Box::pin(EventStream::open(self.shared.clone(), resume, select)).await
     }
 
+    /// What a client gets that can't be served now, for a reason that passes by itself: a stream that says when to come back, each
+    /// at a time of its own, and ends (I10).
+    pub fn come_back(&self) -> EventStream {
+        EventStream::closed(self.shared.jittered_retry())
+    }
+
     /// Where the channel is now: the id to start from for whoever shows the state of the world and then its changes.
     ///
     /// Take it **before** the state is read. What was published before it is in the state, what is published after it

@@ -136,7 +136,7 @@ impl Hub {
         }
         let shared = Arc::new(make(upstream.origin.clone()));
         upstream.join(shared.clone());
-        tokio::spawn(beat::turn(Arc::downgrade(&shared), shared.settings.heartbeat));
+        tokio::spawn(beat::turn(Arc::downgrade(&shared)));
         channels.all.insert(name.clone(), (shared.clone(), upstream));
         drop(channels);
         Ok(Channel { hub: self.clone(), shared })

@@ -32,7 +32,7 @@
 //! | `upstream` | upstream subscriptions, the channels that share one, and whether one that says nothing is still there |
 //! | `render`, `wire` | from messages to frames, and the hub's own blocks |
 //! | `log` | the bounded log, what lies in it, and the newest message of each key: pure |
-//! | `select` | what a client wants, and whom a message wakes: pure |
+//! | `select` | what a client wants, whom a message wakes, and whose time is over: pure |
 //! | `state` | log and waiters under one lock |
 //! | `resume` | where a client starts, how far back it may go, and what it gets on its own path: pure, but for what has to be asked |
 //! | `ask` | what the source is asked while a client waits |
@@ -65,7 +65,7 @@ pub use channel::{Channel, Published};
 pub use hub::Hub;
 pub use log::LogBounds;
 pub use resume::Resume;
-pub use select::Select;
+pub use select::{Pattern, Select};
 pub use settings::{AllowedReplay, LagPolicy, MapFailure, Prewarm, UnknownLagPolicy};
 pub use status::{Status, UpstreamState};
 pub use stream::EventStream;

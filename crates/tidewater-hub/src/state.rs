@@ -84,6 +84,7 @@ impl Shared {
         sink: Option<Arc<dyn Sink>>,
         render: Render,
     ) -> Self {
+        let clock = Clock::new(settings.heartbeat);
         Self {
             name,
             settings,
@@ -103,7 +104,7 @@ impl Shared {
                 generation: 0,
                 heartbeat: None,
             }),
-            clock: Clock::default(),
+            clock,
             version: AtomicU64::new(0),
             positioned: watch::Sender::new(false),
             warm: watch::Sender::new(true),
@@ -177,11 +178,11 @@ impl Shared {
         wake(wakers);
     }
 
-    /// The clock goes on: those who are due a heartbeat are woken.
+    /// The clock goes on: those who are due a heartbeat, or whose time is over, are woken.
     pub(crate) fn beat(&self, ticks: u64) {
         let mut wakers = Vec::new();
         {
-            let state = self.lock();
+            let mut state = self.lock();
             for tick in self.clock.advance(ticks) {
                 state.waiters.beat(tick, &mut wakers);
             }

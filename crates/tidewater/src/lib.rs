@@ -56,7 +56,7 @@ pub use tidewater_core::{
 };
 pub use tidewater_hub::{
     AllowedReplay, Channel, ChannelBuilder, EventStream, Hub, IntoSink, IntoSource, LagPolicy, LogBounds,
-    MapFailure, Prewarm, Published, Resume, Select, Status, UnknownLagPolicy, UpstreamState,
+    MapFailure, Pattern, Prewarm, Published, Resume, Select, Status, UnknownLagPolicy, UpstreamState,
 };
 
 pub use tidewater_core as core;

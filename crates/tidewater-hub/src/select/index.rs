@@ -10,8 +10,9 @@ use bytes::Bytes;
 use crate::{
     log::frame::Facets,
     select::{
-        Facet,
+        clause::Facet,
         pattern::{ANY, DOT, REST},
+        prefixes::Prefixes,
     },
 };
 
@@ -30,11 +31,13 @@ pub(crate) struct Index {
     topics: HashMap<Box<str>, List>,
     patterns: Node,
     keys: HashMap<Bytes, List>,
+    key_prefixes: Prefixes,
     tags: HashMap<Box<str>, List>,
+    tag_prefixes: Prefixes,
     events: HashMap<Box<str>, List>,
 }
 
-type List = Vec<Entry>;
+pub(super) type List = Vec<Entry>;
 
 /// The patterns that begin with the same tokens.
 #[derive(Debug, Default)]
@@ -54,7 +57,9 @@ impl Index {
             Facet::Topic(topic) => self.topics.get(topic),
             Facet::Pattern(pattern) => self.patterns.list(pattern),
             Facet::Key(key) => self.keys.get(key),
+            Facet::KeyPrefix(prefix) => self.key_prefixes.list(prefix),
             Facet::Tag(tag) => self.tags.get(tag),
+            Facet::TagPrefix(prefix) => self.tag_prefixes.list(prefix.as_bytes()),
             Facet::Event(event) => self.events.get(event),
         };
         list.map_or(0, Vec::len)
@@ -66,7 +71,9 @@ impl Index {
             Facet::Topic(topic) => self.topics.entry(topic.into()).or_default(),
             Facet::Pattern(pattern) => self.patterns.list_mut(pattern),
             Facet::Key(key) => self.keys.entry(key.clone()).or_default(),
+            Facet::KeyPrefix(prefix) => self.key_prefixes.list_mut(prefix),
             Facet::Tag(tag) => self.tags.entry(tag.into()).or_default(),
+            Facet::TagPrefix(prefix) => self.tag_prefixes.list_mut(prefix.as_bytes()),
             Facet::Event(event) => self.events.entry(event.into()).or_default(),
         };
         list.push(entry);
@@ -79,7 +86,9 @@ impl Index {
             Facet::Topic(topic) => take_of(&mut self.topics, topic, place),
             Facet::Pattern(pattern) => self.patterns.remove(pattern, place),
             Facet::Key(key) => take_of(&mut self.keys, key, place),
+            Facet::KeyPrefix(prefix) => self.key_prefixes.remove(prefix, place),
             Facet::Tag(tag) => take_of(&mut self.tags, tag, place),
+            Facet::TagPrefix(prefix) => self.tag_prefixes.remove(prefix.as_bytes(), place),
             Facet::Event(event) => take_of(&mut self.events, event, place),
         }
     }
@@ -92,9 +101,11 @@ impl Index {
         }
         if let Some(key) = &facets.key {
             look(&self.keys, key, visit);
+            self.key_prefixes.find(key, visit);
         }
         for tag in &facets.tags {
             look(&self.tags, &**tag, visit);
+            self.tag_prefixes.find(tag.as_bytes(), visit);
         }
         look(&self.events, facets.event_name(), visit);
     }
@@ -171,7 +182,7 @@ impl Node {
     }
 }
 
-fn look<K, Q>(map: &HashMap<K, List>, value: &Q, visit: &mut impl FnMut(&[Entry]))
+pub(super) fn look<K, Q>(map: &HashMap<K, List>, value: &Q, visit: &mut impl FnMut(&[Entry]))
 where
     K: Borrow<Q> + Hash + Eq,
     Q: Hash + Eq + ?Sized,
@@ -181,7 +192,7 @@ where
     }
 }
 
-fn take_of<K, Q>(map: &mut HashMap<K, List>, value: &Q, place: usize) -> Option<Entry>
+pub(super) fn take_of<K, Q>(map: &mut HashMap<K, List>, value: &Q, place: usize) -> Option<Entry>
 where
     K: Borrow<Q> + Hash + Eq,
     Q: Hash + Eq + ?Sized,

@@ -1,17 +1,24 @@
 //! What a client wants of a channel.
 
+pub(crate) mod clause;
+pub(crate) mod expiry;
 pub(crate) mod index;
 pub(crate) mod pattern;
+mod prefixes;
+mod value;
 pub(crate) mod waiters;
 
 use bytes::Bytes;
 
 use tidewater_core::Result;
 
-use crate::{
-    log::frame::{Facets, Frame, Kind},
-    select::pattern::TopicFilter,
+use self::{
+    clause::{Clause, Facet, shortest, sorted},
+    pattern::TopicFilter,
 };
+use crate::log::frame::{Facets, Frame, Kind};
+
+pub use value::Pattern;
 
 /// What a client wants of a channel: everything, or messages that match.
 ///
@@ -23,32 +30,11 @@ use crate::{
 /// # assert!(!select.is_all());
 /// ```
 ///
-/// It only ever narrows: whoever adds a clause takes something away. Gaps and cursors reach every client.
+/// [`and`](Self::and) only ever narrows: whoever adds something takes something away. Gaps and cursors reach every client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Select {
     /// A message has to match each of them.
     clauses: Vec<Clause>,
-}
-
-/// A message matches if it has any of them. Keys, tags and events are sorted, and nothing stands twice: whoever names ten
-/// thousand costs no more for a message than who names ten.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Clause {
-    Topics(Vec<TopicFilter>),
-    Keys(Vec<Bytes>),
-    Tags(Vec<String>),
-    Events(Vec<String>),
-}
-
-/// One thing that an index finds clients by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Facet<'a> {
-    Topic(&'a str),
-    /// Topics by a pattern that has been checked.
-    Pattern(&'a str),
-    Key(&'a Bytes),
-    Tag(&'a str),
-    Event(&'a str),
 }
 
 impl Select {
@@ -65,6 +51,18 @@ impl Select {
     /// Messages with any of these keys.
     pub fn keys<K: Into<Bytes>>(keys: impl IntoIterator<Item = K>) -> Self {
         Self::one(Clause::Keys(sorted(keys)))
+    }
+
+    /// Messages with a key that fits any of these patterns.
+    pub fn keys_like(patterns: impl IntoIterator<Item = Pattern>) -> Self {
+        let (whole, begun): (Vec<_>, Vec<_>) = patterns.into_iter().partition(Pattern::is_exact);
+        let bytes = |pattern: Pattern| Bytes::from(pattern.into_text());
+        let whole = Self::keys(whole.into_iter().map(bytes));
+        if begun.is_empty() {
+            return whole;
+        }
+        let begun = Self::one(Clause::KeyPrefixes(shortest(begun.into_iter().map(bytes))));
+        Self::any([whole, begun])
     }
 
     /// Messages of this topic; or of all topics that fit a pattern, as NATS writes its subjects: tokens stand between
@@ -114,6 +112,17 @@ impl Select {
         Self::one(Clause::Tags(sorted(tags)))
     }
 
+    /// Messages with a tag that fits any of these patterns.
+    pub fn tags_like(patterns: impl IntoIterator<Item = Pattern>) -> Self {
+        let (whole, begun): (Vec<_>, Vec<_>) = patterns.into_iter().partition(Pattern::is_exact);
+        let whole = Self::tags(whole.into_iter().map(Pattern::into_text));
+        if begun.is_empty() {
+            return whole;
+        }
+        let begun = Self::one(Clause::TagPrefixes(shortest(begun.into_iter().map(Pattern::into_text))));
+        Self::any([whole, begun])
+    }
+
     /// Events with this name; `message` for those without one.
     pub fn event(event: impl Into<String>) -> Self {
         Self::events([event])
@@ -131,9 +140,44 @@ impl Select {
         self
     }
 
+    /// What any of these wants; nothing, if there is none.
+    ///
+    /// ```
+    /// use tidewater_hub::Select;
+    ///
+    /// // What is public, and of the rest what is for `ada`.
+    /// let select = Select::any([Select::tag("public"), Select::key("ada")]);
+    /// # assert!(!select.is_all());
+    /// ```
+    pub fn any(selects: impl IntoIterator<Item = Self>) -> Self {
+        let mut alternatives: Vec<Self> = Vec::new();
+        for select in selects {
+            if select.is_all() {
+                return select;
+            }
+            if !select.is_nothing() && !alternatives.contains(&select) {
+                alternatives.push(select);
+            }
+        }
+        match alternatives.len() {
+            1 => alternatives.swap_remove(0),
+            _ => Self::one(Clause::any(alternatives)),
+        }
+    }
+
+    /// No message at all.
+    pub fn nothing() -> Self {
+        Self::any([])
+    }
+
     /// Whether it is everything.
     pub fn is_all(&self) -> bool {
         self.clauses.is_empty()
+    }
+
+    /// Whether no message can match, as far as can be seen without looking at any.
+    pub fn is_nothing(&self) -> bool {
+        self.clauses.iter().any(|clause| clause.facets().is_empty())
     }
 
     fn one(clause: Clause) -> Self {
@@ -153,73 +197,15 @@ impl Select {
         self.clauses.iter().all(|clause| clause.matches(facets))
     }
 
-    /// What has to match, each of them. A message that is wanted can be found by any one.
-    pub(crate) fn clauses(&self) -> &[Clause] {
-        &self.clauses
-    }
-}
-
-impl Clause {
-    fn matches(&self, facets: &Facets) -> bool {
-        match self {
-            Self::Topics(any) => {
-                facets.topic.as_ref().is_some_and(|topic| any.iter().any(|one| one.matches(topic)))
-            }
-            Self::Keys(any) => facets.key.as_ref().is_some_and(|key| any.binary_search(key).is_ok()),
-            Self::Tags(any) => {
-                facets.tags.iter().any(|tag| any.binary_search_by(|one| (**one).cmp(tag)).is_ok())
-            }
-            Self::Events(any) => any.binary_search_by(|one| (**one).cmp(facets.event_name())).is_ok(),
-        }
+    /// Chooses the clause of it that an index has it by: where the fewest others are, by what is counted of a facet.
+    pub(crate) fn settle(&mut self, count: &impl Fn(Facet<'_>) -> usize) -> usize {
+        clause::settle(&mut self.clauses, count).unwrap_or(0)
     }
 
-    /// How many values it has.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Topics(any) => any.len(),
-            Self::Keys(any) => any.len(),
-            Self::Tags(any) | Self::Events(any) => any.len(),
-        }
+    /// One of what has to match. A message that is wanted can be found by any one.
+    pub(crate) fn clause(&self, index: usize) -> Option<&Clause> {
+        self.clauses.get(index)
     }
-
-    /// Its values, as an index has them.
-    pub(crate) fn facets(&self) -> impl Iterator<Item = Facet<'_>> {
-        (0..self.len()).map(|nth| self.facet(nth))
-    }
-
-    /// One of them.
-    ///
-    /// # Panics
-    /// If it has no such value.
-    pub(crate) fn facet(&self, nth: usize) -> Facet<'_> {
-        match self {
-            Self::Topics(any) => match &any[nth] {
-                TopicFilter::Name(name) => Facet::Topic(name),
-                TopicFilter::Pattern(pattern) => Facet::Pattern(pattern),
-            },
-            Self::Keys(any) => Facet::Key(&any[nth]),
-            Self::Tags(any) => Facet::Tag(&any[nth]),
-            Self::Events(any) => Facet::Event(&any[nth]),
-        }
-    }
-
-    /// How well it tells clients apart, as a rule: keys do best, then tags, topics, event names.
-    pub(crate) fn breadth(&self) -> u8 {
-        match self {
-            Self::Keys(_) => 0,
-            Self::Tags(_) => 1,
-            Self::Topics(_) => 2,
-            Self::Events(_) => 3,
-        }
-    }
-}
-
-/// In order, and nothing twice.
-fn sorted<T: Ord, V: Into<T>>(values: impl IntoIterator<Item = V>) -> Vec<T> {
-    let mut values: Vec<T> = values.into_iter().map(Into::into).collect();
-    values.sort_unstable();
-    values.dedup();
-    values
 }
 
 impl Facets {
@@ -251,6 +237,42 @@ mod tests {
         assert!(Select::all().matches(&facets("bob", &[])));
         assert!(Select::event("message").matches(&facets("x", &[])));
         assert!(!Select::keys(Vec::<Bytes>::new()).matches(&facets("x", &[])), "none of nothing");
+    }
+
+    #[test]
+    fn alternatives_widen_and_what_is_added_narrows() {
+        let select = Select::any([Select::tag("public"), Select::key("ada").and(Select::topic("t"))]);
+        assert!(select.matches(&facets("bob", &["public"])) && select.matches(&facets("ada", &[])));
+        assert!(!select.matches(&facets("bob", &[])));
+        let narrowed = select.clone().and(Select::key("bob"));
+        assert!(
+            narrowed.matches(&facets("bob", &["public"])) && !narrowed.matches(&facets("ada", &["public"]))
+        );
+        assert!(Select::any([select.clone(), Select::all()]).is_all());
+        assert_eq!(Select::any([select.clone(), Select::nothing()]), select);
+        assert!(Select::nothing().is_nothing() && !Select::nothing().matches(&facets("", &[])));
+        assert!(select.and(Select::nothing()).is_nothing());
+    }
+
+    #[test]
+    fn keys_and_tags_by_pattern() {
+        let like =
+            |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect::<Vec<_>>();
+        let keys = Select::keys_like(like(&["ada", "user.*", "user.a.*"]));
+        let tags = Select::tags_like(like(&["x", "t.*"]));
+        for (key, expected) in
+            [("ada", true), ("adam", false), ("user.", true), ("user.7", true), ("use", false)]
+        {
+            assert_eq!(keys.matches(&facets(key, &[])), expected, "{key}");
+            assert_eq!(
+                keys.clone().and(tags.clone()).matches(&facets(key, &["a", "t.1"])),
+                expected,
+                "{key}"
+            );
+            assert!(!keys.clone().and(tags.clone()).matches(&facets(key, &["t", "xx"])));
+        }
+        assert_eq!(Select::keys_like(like(&["b", "a"])), Select::keys(["a", "b"]));
+        assert!(!Select::keys_like(like(&["*"])).matches(&Facets::default()), "what has no key");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use tidewater_core::{Error, ErrorKind, Result};
 
+use super::clause::Facet;
+
 /// What one token of a pattern stands for.
 pub(crate) const ANY: &str = "*";
 pub(crate) const REST: &str = ">";
@@ -57,6 +59,14 @@ impl TopicFilter {
     /// The same; what is neither a name nor a pattern is taken as a name, which no topic has.
     pub(crate) fn literal(text: &str) -> Self {
         Self::parse(text).unwrap_or_else(|_| Self::Name(text.into()))
+    }
+
+    /// As an index has it.
+    pub(crate) fn facet(&self) -> Facet<'_> {
+        match self {
+            Self::Name(name) => Facet::Topic(name),
+            Self::Pattern(pattern) => Facet::Pattern(pattern),
+        }
     }
 
     pub(crate) fn matches(&self, topic: &str) -> bool {

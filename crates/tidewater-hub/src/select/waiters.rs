@@ -5,7 +5,9 @@ use std::task::Waker;
 use crate::{
     log::frame::{Batch, Facets, Kind},
     select::{
-        Clause, Select,
+        Select,
+        clause::Clause,
+        expiry::{Expiries, Until},
         index::{Entry, Index},
     },
     stream::beat::ROUND,
@@ -21,6 +23,8 @@ pub(crate) struct Waiters {
     idle: Vec<usize>,
     /// Slots by the tick of a round at which they are due a heartbeat.
     beats: [Vec<usize>; ROUND as usize],
+    /// Those whose time is limited.
+    expiries: Expiries,
     /// Those with a selection, each by one of its clauses.
     index: Index,
     /// How many of them.
@@ -37,8 +41,17 @@ struct Slot {
     mark: Mark,
     /// Where it stands in `idle`, if it does.
     idle: Option<usize>,
-    /// Where it stands in `beats`.
-    beat: (usize, usize),
+    beat: Beat,
+}
+
+/// When a client is woken whatever comes.
+#[derive(Debug)]
+struct Beat {
+    /// The tick of each round at which it is due a heartbeat: where it stands in `beats`.
+    group: u8,
+    place: usize,
+    /// When its time is over.
+    until: Until,
 }
 
 /// What a client wants, and where the index has it.
@@ -71,20 +84,24 @@ impl Waiters {
         });
         let wish = (!select.is_all()).then(|| Box::new(self.index(slot, select.clone())));
         self.selecting += usize::from(wish.is_some());
-        let group = (due % ROUND) as usize;
-        let beat = (group, self.beats[group].len());
-        self.beats[group].push(slot);
+        let group = (due % ROUND) as u8;
+        let beat = Beat { group, place: self.beats[usize::from(group)].len(), until: Until::NEVER };
+        self.beats[usize::from(group)].push(slot);
         self.slots[slot] = Some(Slot { waker: None, wish, mark: Mark::Reading, idle: None, beat });
         self.count += 1;
         slot
     }
 
     pub(crate) fn remove(&mut self, slot: usize) {
-        let Some(Slot { wish, idle, beat: (group, place), .. }) =
+        let Some(Slot { wish, idle, beat: Beat { group, place, until }, .. }) =
             self.slots.get_mut(slot).and_then(Option::take)
         else {
             return;
         };
+        if until != Until::NEVER {
+            let slots = &self.slots;
+            self.expiries.remove(|slot| Some(slots.get(slot)?.as_ref()?.beat.until));
+        }
         if let Some(place) = idle {
             self.idle.swap_remove(place);
             if let Some(moved) = self.idle.get(place)
@@ -93,11 +110,12 @@ impl Waiters {
                 moved.idle = Some(place);
             }
         }
-        self.beats[group].swap_remove(place);
-        if let Some(moved) = self.beats[group].get(place)
+        let group = &mut self.beats[usize::from(group)];
+        group.swap_remove(place);
+        if let Some(moved) = group.get(place)
             && let Some(Some(moved)) = self.slots.get_mut(*moved)
         {
-            moved.beat.1 = place;
+            moved.beat.place = place;
         }
         if let Some(wish) = wish {
             self.selecting -= 1;
@@ -107,25 +125,28 @@ impl Waiters {
         self.count -= 1;
     }
 
+    /// The client's time is over at this tick.
+    pub(crate) fn ends_at(&mut self, slot: usize, until: Until) {
+        if let Some(Some(client)) = self.slots.get_mut(slot) {
+            let before = std::mem::replace(&mut client.beat.until, until);
+            self.expiries.add(slot, until, before == Until::NEVER);
+        }
+    }
+
     /// Puts a client where the fewest others are, so that one thing which all of them want finds none of them.
-    fn index(&mut self, slot: usize, select: Select) -> Wish {
-        let crowd = |clause: &Clause| clause.facets().map(|facet| self.index.count(facet)).sum::<usize>();
-        let fewest = (0..).zip(select.clauses()).min_by_key(|(_, clause)| (crowd(clause), clause.breadth()));
-        let Some((clause, narrowest)) = fewest else {
-            return Wish { select, clause: 0, places: Box::default() };
-        };
-        let places = (0..)
-            .zip(narrowest.facets())
-            .map(|(nth, facet)| self.index.insert(facet, Entry { slot, nth }))
-            .collect();
+    fn index(&mut self, slot: usize, mut select: Select) -> Wish {
+        let clause = select.settle(&|facet| self.index.count(facet));
+        let facets = select.clause(clause).map(Clause::facets).unwrap_or_default();
+        let places =
+            (0..).zip(facets).map(|(nth, facet)| self.index.insert(facet, Entry { slot, nth })).collect();
         Wish { select, clause, places }
     }
 
     /// Takes it out. Whoever stood last under a facet takes its place there, so nobody is looked for.
     fn unindex(&mut self, slot: usize, wish: Wish) {
         let Wish { select, clause, mut places } = wish;
-        let Some(clause) = select.clauses().get(clause) else { return };
-        for (nth, facet) in clause.facets().enumerate() {
+        let Some(clause) = select.clause(clause) else { return };
+        for (nth, facet) in clause.facets().into_iter().enumerate() {
             let place = places[nth];
             let Some(moved) = self.index.remove(facet, place) else { continue };
             if moved.slot == slot {
@@ -200,11 +221,13 @@ impl Waiters {
         }
     }
 
-    /// The wakers of those who are due a heartbeat at a tick. They go on waiting for what they waited for.
-    pub(crate) fn beat(&self, tick: u64, wakers: &mut Vec<Waker>) {
+    /// The wakers of those who are due a heartbeat at a tick, or whose time is over then. They go on waiting for what they
+    /// waited for.
+    pub(crate) fn beat(&mut self, tick: u64, wakers: &mut Vec<Waker>) {
+        let waker = |slot: usize| self.slots.get(slot)?.as_ref()?.waker.clone();
+        wakers.extend(self.expiries.due(tick).filter_map(waker));
         let group = &self.beats[(tick % ROUND) as usize];
-        let due = group.iter().filter_map(|slot| self.slots.get(*slot)?.as_ref()?.waker.clone());
-        wakers.extend(due);
+        wakers.extend(group.iter().filter_map(|slot| waker(*slot)));
     }
 
     /// The wakers of everybody, for what concerns all.
@@ -260,7 +283,10 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::log::frame::{At, Frame};
+    use crate::{
+        log::frame::{At, Frame},
+        select::Pattern,
+    };
 
     const MANY: usize = 15_000;
 
@@ -337,15 +363,26 @@ mod tests {
         }
     }
 
+    fn like(text: impl AsRef<str>) -> Pattern {
+        Pattern::parse(text.as_ref()).unwrap()
+    }
+
     /// Ways for a client to want what only it wants.
-    const WAYS: [fn(usize) -> Select; 9] = [
+    const WAYS: [fn(usize) -> Select; 13] = [
         |n| Select::key(format!("k{n}")),
         |n| Select::topic(format!("orders.{n}.paid")),
         |n| Select::topic(format!("orders.{n}.*")),
         |n| Select::topic(format!("*.{n}.>")),
         |n| Select::tag(format!("t{n}")),
         |n| Select::event(format!("e{n}")),
+        |n| Select::keys_like([like(format!("k{n}*"))]).and(Select::tag(format!("t{n}"))),
+        |n| Select::tags_like([like(format!("t{n}")), like(format!("own.{n}.*"))]),
+        |n| Select::any([Select::key(format!("k{n}")), Select::topic(format!("other.{n}.>"))]),
         // By the clause that is its own, whatever kind the others are of.
+        |n| {
+            let both = Select::tag("everybody").and(Select::event(format!("e{n}")));
+            Select::any([both, Select::key(format!("other{n}"))]).and(Select::topic("orders.>"))
+        },
         |n| Select::key(format!("k{n}")).and(Select::topic("orders.>")),
         |n| Select::tag("everybody").and(Select::event(format!("e{n}"))),
         |n| {
@@ -354,6 +391,12 @@ mod tests {
                 .and(Select::event(format!("e{n}")))
         },
     ];
+
+    /// What each idle client costs, an end to its time included: it went where there was room.
+    #[test]
+    fn a_slot_is_no_larger_than_it_was() {
+        assert_eq!(size_of::<Option<Slot>>(), 72);
+    }
 
     /// I8: however many clients there are, a message looks at its own and wakes them.
     #[test]
@@ -378,9 +421,15 @@ mod tests {
     /// I8: a crowd under one facet, of which each leaves at its own cost.
     #[test]
     fn clients_that_leave_a_crowd_leave_nothing_behind() {
-        for select in
-            [Select::topic("orders.1.paid"), Select::topic("orders.*.>"), Select::keys(["k1", "x", "k1"])]
-        {
+        let twice = Select::any([Select::key("k1"), Select::key("k1").and(Select::topic("x"))]);
+        for select in [
+            Select::topic("orders.1.paid"),
+            Select::topic("orders.*.>"),
+            Select::keys(["k1", "x", "k1"]),
+            Select::keys_like([like("k*"), like("x")]),
+            Select::any([Select::tag("t1"), Select::tags_like([like("every*")])]),
+            twice,
+        ] {
             let mut clients = Clients::default();
             for _ in 0..MANY {
                 clients.come(select.clone());
@@ -404,16 +453,28 @@ mod tests {
             let mut clients = Clients::default();
             for _ in 0..60 {
                 let token = |rng: &mut fastrand::Rng| rng.choice(["a", "b"]).unwrap();
-                let clause = |rng: &mut fastrand::Rng| {
+                let simple = |rng: &mut fastrand::Rng| {
                     let values: Vec<_> = (0..rng.usize(..3)).map(|_| token(rng)).collect();
+                    let patterns = ["a", "b", "a*", "ab*", "b*", "*"];
+                    let patterns: Vec<_> =
+                        (0..rng.usize(..3)).map(|_| like(patterns[rng.usize(..patterns.len())])).collect();
                     let topics = ["a", "a.b", "*", "a.*", "*.b", ">", "a.>", "*.*.a", "b.>"];
-                    match rng.u8(..5) {
+                    match rng.u8(..7) {
                         0 => Select::keys(values),
                         1 => Select::tags(values),
                         2 => Select::events(values),
+                        3 => Select::keys_like(patterns),
+                        4 => Select::tags_like(patterns),
                         _ => Select::topics((0..=rng.usize(..2)).map(|_| topics[rng.usize(..topics.len())])),
                     }
                 };
+                let clause =
+                    |rng: &mut fastrand::Rng| match rng.u8(..4) {
+                        0 => Select::any((0..rng.usize(..4)).map(|_| {
+                            (0..rng.usize(..3)).fold(simple(rng), |select, _| select.and(simple(rng)))
+                        })),
+                        _ => simple(rng),
+                    };
                 match rng.u8(..4) {
                     0 if !clients.slots.is_empty() => {
                         let number = rng.usize(..clients.slots.len());
@@ -428,9 +489,9 @@ mod tests {
                         let topic: Vec<_> = (0..rng.usize(1..4)).map(|_| token(&mut rng)).collect();
                         let facets = Facets {
                             topic: Some(topic.join(".").into()),
-                            key: rng.bool().then(|| token(&mut rng).into()),
+                            key: rng.bool().then(|| (token(&mut rng).to_owned() + token(&mut rng)).into()),
                             event: Some(EventName::new(token(&mut rng)).unwrap()),
-                            tags: vec![token(&mut rng).into()],
+                            tags: vec![token(&mut rng).into(), (token(&mut rng).to_owned() + "b").into()],
                         };
                         let wanted = |slot: &Option<(usize, Select)>| {
                             slot.as_ref().is_some_and(|(_, select)| select.matches(&facets))

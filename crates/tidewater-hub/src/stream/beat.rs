@@ -8,28 +8,76 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::state::Shared;
+use crate::{select::expiry::Until, state::Shared};
 
 /// Ticks from one heartbeat of a client to the next.
 pub(crate) const ROUND: u64 = 16;
 /// What tokio's timers tell apart.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// Ticks so far. Counted up while the channel's lock is held.
-#[derive(Debug, Default)]
-pub(crate) struct Clock(AtomicU64);
+/// A channel's clock.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    /// Ticks so far. Counted up while the channel's lock is held.
+    ticks: AtomicU64,
+    /// When it was made: what the ends of its clients are counted from, in milliseconds.
+    made: Instant,
+    pace: Pace,
+}
+
+/// How fast a clock goes: so many ticks, each time.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    every: Duration,
+    ticks: u64,
+}
+
+impl Pace {
+    fn new(heartbeat: Duration) -> Self {
+        let every = (heartbeat / ROUND as u32).max(SHORTEST);
+        // Of heartbeats that are shorter than what can be told apart, several ticks at once; a round at most.
+        let ticks = (every.as_nanos() * u128::from(ROUND)).div_ceil(heartbeat.as_nanos().max(1));
+        Self { every, ticks: u64::try_from(ticks).unwrap_or(ROUND).clamp(1, ROUND) }
+    }
+}
+
+/// When a client's time is over, in milliseconds of its channel's clock. Eight bytes for each client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct End(u64);
+
+impl End {
+    pub(super) const NEVER: Self = Self(u64::MAX);
+}
 
 impl Clock {
+    pub(crate) fn new(heartbeat: Duration) -> Self {
+        Self { ticks: AtomicU64::new(0), made: Instant::now(), pace: Pace::new(heartbeat) }
+    }
+
     pub(crate) fn now(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.ticks.load(Ordering::Acquire)
     }
 
     /// Goes on, and gives the ticks that are reached.
     pub(crate) fn advance(&self, ticks: u64) -> std::ops::RangeInclusive<u64> {
-        let before = self.0.fetch_add(ticks, Ordering::Release);
+        let before = self.ticks.fetch_add(ticks, Ordering::Release);
         before + 1..=before + ticks
+    }
+
+    /// The end of what lasts so long from now, and the tick that comes at it or next after it. The next tick may come at
+    /// once, so one more is counted.
+    pub(super) fn end_after(&self, time: Duration) -> (End, Until) {
+        let end = (Instant::now() - self.made).saturating_add(time).as_millis();
+        let end = u64::try_from(end).unwrap_or(u64::MAX - 1).min(u64::MAX - 1);
+        let turns = time.as_nanos().div_ceil(self.pace.every.as_nanos().max(1)).saturating_add(1);
+        let turns = u64::try_from(turns).unwrap_or(u64::MAX);
+        (End(end), Until::tick(self.now().saturating_add(turns.saturating_mul(self.pace.ticks))))
+    }
+
+    pub(super) fn is_over(&self, end: End) -> bool {
+        end != End::NEVER && (Instant::now() - self.made).as_millis() >= u128::from(end.0)
     }
 
     /// When a client that comes now is due first: after half a round at least, and at most after a whole one.
@@ -39,11 +87,8 @@ impl Clock {
 }
 
 /// Turns a channel's clock, until the channel is gone.
-pub(crate) async fn turn(shared: Weak<Shared>, heartbeat: Duration) {
-    let every = (heartbeat / ROUND as u32).max(SHORTEST);
-    // Of heartbeats that are shorter than what can be told apart, several ticks at once; a round at most.
-    let ticks = (every.as_nanos() * u128::from(ROUND)).div_ceil(heartbeat.as_nanos().max(1));
-    let ticks = u64::try_from(ticks).unwrap_or(ROUND).clamp(1, ROUND);
+pub(crate) async fn turn(shared: Weak<Shared>) {
+    let Some(Pace { every, ticks }) = shared.upgrade().map(|shared| shared.clock.pace) else { return };
     let mut interval = interval(every);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first one is at once.

@@ -3,13 +3,18 @@
 use std::{
     sync::{Arc, Weak},
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use tidewater_core::{Cursor, Result};
 use tokio::sync::oneshot;
 
-use super::{beat::ROUND, conflate::Conflation, past::Past};
+use super::{
+    beat::{End, ROUND},
+    conflate::Conflation,
+    past::Past,
+};
 use crate::{
     backfill::Segment,
     log::frame::Batch,
@@ -35,6 +40,8 @@ pub(super) struct Client {
     pub(super) phase: Phase,
     /// The tick of the channel's clock at which it gets a heartbeat.
     pub(super) due: u64,
+    /// When its time is over, whatever it waits for then.
+    pub(super) end: End,
     pub(super) parked: Option<Parked>,
 }
 
@@ -93,6 +100,20 @@ impl Client {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// The last bytes, if its time is over.
+    pub(super) fn over(&self) -> Option<Bytes> {
+        self.shared.clock.is_over(self.end).then(|| wire::come_back(self.shared.jittered_retry()))
+    }
+
+    /// Its time is over so long from now; the earlier end counts.
+    pub(super) fn end_after(&mut self, time: Duration) {
+        let (end, until) = self.shared.clock.end_after(time);
+        if end < self.end {
+            self.end = end;
+            self.shared.lock().waiters.ends_at(self.slot, until);
+        }
     }
 
     /// Nothing else is to be written: is it time for a cursor (I6)?

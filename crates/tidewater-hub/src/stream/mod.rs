@@ -27,7 +27,7 @@ use futures_core::Stream;
 use tidewater_core::Cursor;
 
 use self::{
-    beat::Clock,
+    beat::{Clock, End},
     client::{Client, Phase},
     past::Past,
 };
@@ -75,6 +75,19 @@ impl EventStream {
         let begun = begin_now(shared, resume)?;
         let select = resume.select.clone().and(select.clone());
         Some(Self::start(shared.clone(), select, shared.settings.lag(resume.lag), begun))
+    }
+
+    /// Ends it so long from now, at an event boundary and with a reconnection time: for who may read for a limited time only.
+    /// Of several times the first to end counts.
+    ///
+    /// Nothing is given once the time is over, whatever was to come. Who waits then is woken at the channel's next tick or the
+    /// one after it: there are sixteen to a heartbeat, so within two seconds at the default of 15 s.
+    #[must_use]
+    pub fn ends_after(mut self, time: Duration) -> Self {
+        if let Some(client) = &mut self.client {
+            client.end_after(time);
+        }
+        self
     }
 
     /// Takes the end of the last item back: `rest` has not been sent. It comes again, as far as the log still has it then;
@@ -125,7 +138,17 @@ impl EventStream {
         };
         Self {
             queued: Some(first),
-            client: Some(Client { shared, select, lag, slot, generation, phase, due, parked: None }),
+            client: Some(Client {
+                shared,
+                select,
+                lag,
+                slot,
+                generation,
+                phase,
+                due,
+                end: End::NEVER,
+                parked: None,
+            }),
         }
     }
 }
@@ -142,6 +165,10 @@ impl Stream for EventStream {
     type Item = Bytes;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(last) = self.client.as_ref().and_then(Client::over) {
+            (self.client, self.queued) = (None, None);
+            return Poll::Ready(Some(last));
+        }
         if let Some(bytes) = self.queued.take() {
             return Poll::Ready(Some(bytes));
         }
