@@ -127,6 +127,18 @@ pub enum PayloadMode {
 }
 
 impl PayloadMode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Text, Self::Base64, Self::Envelope];
+
+    /// In one word: `text`, `base64`, `envelope`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Base64 => "base64",
+            Self::Envelope => "envelope",
+        }
+    }
+
     /// What a message becomes, the event named by the header [`EVENT_HEADER`].
     pub fn render(self, message: &Message) -> Outgoing {
         self.render_with(message, EVENT_HEADER)
@@ -156,15 +168,15 @@ impl FromStr for PayloadMode {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "text" => Ok(Self::Text),
-            "base64" => Ok(Self::Base64),
-            "envelope" => Ok(Self::Envelope),
-            _ => Err(Error::new(
+        Self::ALL.into_iter().find(|mode| mode.as_str() == text).ok_or_else(|| {
+            Error::new(
                 ErrorKind::Config,
-                format!("{text:?} is not a payload mode (there are: text, base64, envelope)"),
-            )),
-        }
+                format!(
+                    "there is no such payload mode (there are: {})",
+                    Self::ALL.map(Self::as_str).join(", ")
+                ),
+            )
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{cursor, decode, encode, plugins, serve, tail};
+use crate::commands::{check, cursor, decode, encode, plugins, serve, tail};
 
 /// Broker topics to browsers, as Server-Sent Events.
 ///
@@ -23,6 +23,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(serve::Args),
+    Check(check::Args),
     Tail(tail::Args),
     Cursor(cursor::Args),
     Decode(decode::Args),
@@ -36,6 +37,8 @@ Examples:
       a channel in memory, and a page to watch it, on http://127.0.0.1:8080/
   tidewater serve --channel orders=kafka://localhost:9092/orders
       a Kafka topic as http://127.0.0.1:8080/channels/orders
+  tidewater serve --config tidewater.toml
+      what a file says; `tidewater check` says what is wrong with it
   tidewater tail http://127.0.0.1:8080/channels/orders
       its events on the terminal
   tidewater COMMAND --help
@@ -44,7 +47,7 @@ Examples:
 Exit codes:
   0  done
   1  it failed: the error says why
-  2  the command line is wrong: the error says what to write
+  2  the command line or the configuration is wrong: the error says what to write
   3  the address can't be listened on";
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::{
 
 use tidewater::{Error, ErrorKind};
 
+use crate::config::Finding;
+
 /// A command that did not do what it was asked.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -22,6 +24,8 @@ pub(crate) enum FailureKind {
     Runtime,
     /// Exit code 2: the command line is wrong; the same again fails again. As clap's own errors have it.
     Usage,
+    /// Exit code 2: things that are wrong with the configuration, each on a line that begins with its place.
+    Findings,
     /// Exit code 3: the address can't be listened on.
     Listen,
     /// Exit code 0: whoever read the output has stopped reading, as `head` does.
@@ -37,6 +41,12 @@ impl Failure {
     /// What was given is wrong.
     pub(crate) fn usage(text: impl fmt::Display) -> Self {
         Self { kind: FailureKind::Usage, text: text.to_string() }
+    }
+
+    /// The configuration is wrong: a line for each thing, as it is.
+    pub(crate) fn findings(findings: &[Finding]) -> Self {
+        let text: Vec<_> = findings.iter().map(ToString::to_string).collect();
+        Self { kind: FailureKind::Findings, text: text.join("\n") }
     }
 
     /// The address can't be listened on.
@@ -63,11 +73,12 @@ impl Failure {
         let code = match self.kind {
             FailureKind::Unread => return ExitCode::SUCCESS,
             FailureKind::Runtime => 1,
-            FailureKind::Usage => 2,
+            FailureKind::Usage | FailureKind::Findings => 2,
             FailureKind::Listen => 3,
         };
         // Without anybody to read it the exit code says enough.
-        writeln!(io::stderr(), "error: {self}").ok();
+        let before = if self.kind == FailureKind::Findings { "" } else { "error: " };
+        writeln!(io::stderr(), "{before}{self}").ok();
         ExitCode::from(code)
     }
 }

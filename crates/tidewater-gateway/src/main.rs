@@ -12,6 +12,7 @@
 
 mod cli;
 mod commands;
+mod config;
 mod failure;
 mod log;
 mod output;
@@ -24,13 +25,14 @@ use clap::Parser;
 
 use crate::{
     cli::{Cli, Command},
-    commands::{cursor, decode, encode, plugins},
+    commands::{check, cursor, decode, encode, plugins},
 };
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = log::init(cli.log.as_deref(), &cli.command).and_then(|()| match cli.command {
-        Command::Serve(args) => commands::serve::run(args),
+        Command::Serve(args) => commands::serve::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Tail(args) => commands::tail::run(args),
         Command::Cursor(args) => cursor::run(&args),
         Command::Decode(args) => decode::run(&args),

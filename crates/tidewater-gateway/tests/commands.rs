@@ -81,4 +81,4 @@ fn plugins_lists_what_is_linked() {
     }
 }
 
-const COMMANDS: [&str; 6] = ["serve", "tail", "cursor", "decode", "encode", "plugins"];
+const COMMANDS: [&str; 7] = ["serve", "check", "tail", "cursor", "decode", "encode", "plugins"];

@@ -297,7 +297,7 @@ impl IntoSink for MemorySink {
 }
 
 /// A name that can stand in a URL path as it is.
-fn check_name(name: &str) -> Result<()> {
+pub(crate) fn check_name(name: &str) -> Result<()> {
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     if !name.is_empty() && name.len() <= 128 && name.bytes().all(valid) && !name.trim_matches('.').is_empty()
     {

@@ -9,8 +9,8 @@ use std::{
 use tidewater_core::{Cursor, Error, ErrorKind, Message, Place, Receipt, Result, Sink, Source};
 
 use crate::{
-    hub::Hub, resume::Resume, select::Select, settings::LagPolicy, state::Shared, status::Status,
-    stream::EventStream,
+    builder::check_name, hub::Hub, resume::Resume, select::Select, settings::LagPolicy, state::Shared,
+    status::Status, stream::EventStream,
 };
 
 /// What comes from a source, rendered and kept for a while, and everybody who follows it. Cloning shares it.
@@ -24,6 +24,14 @@ pub struct Channel {
 }
 
 impl Channel {
+    /// Checks that a channel can have this name: 1 to 128 letters, digits, `-`, `_`, `.` and `~`, and not only dots.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`], with what a name may have.
+    pub fn check_name(name: &str) -> Result<()> {
+        check_name(name).map_err(|error| error.context(format!("channel {name:?}")))
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.shared.name

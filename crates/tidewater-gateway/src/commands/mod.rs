@@ -1,5 +1,6 @@
 //! The commands: one file each, with its arguments and its examples.
 
+pub(crate) mod check;
 pub(crate) mod cursor;
 pub(crate) mod decode;
 pub(crate) mod encode;

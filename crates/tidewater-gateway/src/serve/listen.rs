@@ -7,10 +7,11 @@ use std::{
 
 use tokio::net::TcpListener;
 
-use crate::failure::Failure;
+use crate::{config::Listen, failure::Failure};
 
 /// The address that this text names: numbers, or a name to look up.
-pub(super) async fn resolve(text: &str) -> Result<SocketAddr, Failure> {
+pub(super) async fn resolve(listen: &Listen) -> Result<SocketAddr, Failure> {
+    let text = listen.0.as_str();
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
@@ -23,7 +24,7 @@ pub(super) async fn resolve(text: &str) -> Result<SocketAddr, Failure> {
         Err(error) => error.to_string(),
     };
     Err(Failure::usage(format_args!(
-        "--listen {text}: {why}. Write an address and a port, such as 127.0.0.1:8080, [::1]:8080 or localhost:8080"
+        "{text} can't be listened on: {why}. Write an address and a port, such as 127.0.0.1:8080, [::1]:8080 or localhost:8080"
     )))
 }
 

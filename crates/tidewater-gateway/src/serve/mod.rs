@@ -8,7 +8,6 @@
 //! requests go through the adapter of that framework, as an application's would; everything else is a small answer that
 //! [`Site::plain`] makes.
 
-mod config;
 mod direct;
 mod health;
 mod hyper;
@@ -31,12 +30,11 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use config::{ByName, Config};
 pub(crate) use kind::ServerKind;
-use routes::Site;
+use routes::{Served, Site};
 use shutdown::Shutdown;
 
-use crate::{failure::Failure, output::Output};
+use crate::{config::Config, failure::Failure, output::Output};
 
 /// Serves until a signal ends it, then drains.
 pub(crate) fn run(config: Config) -> Result<(), Failure> {
@@ -51,14 +49,14 @@ pub(crate) fn run(config: Config) -> Result<(), Failure> {
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
-    let address = listen::resolve(&config.listen).await?;
+    let address = listen::resolve(&config.server.listen).await?;
     let site = Arc::new(Site::open(&config)?);
     if !address.ip().is_loopback() {
         // Nobody may read it.
-        writeln!(io::stderr(), "{}", config.exposure(address)).ok();
+        writeln!(io::stderr(), "{}", exposure(&site, address)).ok();
     }
-    let shutdown = Shutdown::new(site.hub().clone(), config.drain_timeout)?;
-    match config.server {
+    let shutdown = Shutdown::new(site.hub().clone(), config.server.drain_timeout)?;
+    match config.server.kind {
         ServerKind::Direct => direct::serve(site, address, shutdown).await,
         ServerKind::Hyper => hyper::serve(site, address, shutdown).await,
         #[cfg(feature = "warp")]
@@ -70,6 +68,20 @@ async fn serve(config: Config) -> Result<(), Failure> {
         #[allow(unreachable_patterns, reason = "with every server built in there is no other")]
         other => Err(Failure::usage(format_args!("the web server {other} is not built in"))),
     }
+}
+
+/// What anybody can do who reaches this address.
+fn exposure(site: &Site, address: SocketAddr) -> String {
+    let names = |of: &dyn Fn(&&Served) -> bool| {
+        let names: Vec<_> = site.channels().iter().filter(of).map(Served::name).collect();
+        if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    };
+    format!(
+        "warning: {address} is beyond loopback, and there is no authentication. Anyone who can reach it can\n  \
+         read:  {}\n  write: {}\nListen on 127.0.0.1, or let a firewall or a proxy say who may reach it.",
+        names(&|_| true),
+        names(&|served| served.publishes()),
+    )
 }
 
 /// Says where it listens: for people, and for programs that gave port 0.

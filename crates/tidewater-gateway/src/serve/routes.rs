@@ -5,13 +5,13 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tidewater::http::{Cors, Endpoint};
 use tidewater::{Channel, Hub};
-use tidewater::{
-    Error,
-    plugin::{open_sink, open_source},
-};
+use tidewater::{Error, plugin::open_source};
 
-use super::{Config, config::ChannelConfig, health, page};
-use crate::failure::Failure;
+use super::{health, page};
+use crate::{
+    config::{ChannelConfig, Config},
+    failure::Failure,
+};
 
 /// Where the channels are.
 pub(super) const CHANNELS: &str = "/channels";
@@ -22,6 +22,8 @@ pub(super) struct Site {
     hub: Hub,
     channels: Vec<Served>,
     cors: Cors,
+    /// Whether there is one at `/`.
+    page: bool,
 }
 
 /// One channel that is served.
@@ -35,12 +37,9 @@ impl Site {
     /// Opens every channel. A broker that can't be reached is no error: its channel is retried behind it.
     pub(super) fn open(config: &Config) -> Result<Self, Failure> {
         let hub = Hub::new();
-        let channels = config
-            .channels
-            .iter()
-            .map(|channel| Served::open(&hub, channel, config))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { hub, channels, cors: config.cors.clone() })
+        let channels =
+            config.channels.iter().map(|channel| Served::open(&hub, channel)).collect::<Result<_, _>>()?;
+        Ok(Self { hub, channels, cors: config.cors.cors()?, page: config.server.page })
     }
 
     pub(super) fn hub(&self) -> &Hub {
@@ -74,7 +73,7 @@ impl Site {
             );
         }
         let known = matches!(path, "/" | CHANNELS | health::LIVE | health::READY);
-        if !known {
+        if !known || (path == "/" && !self.page) {
             return self.not_found(path);
         }
         if ![Method::GET, Method::HEAD].contains(method) {
@@ -125,30 +124,40 @@ impl Site {
 }
 
 impl Served {
-    fn open(hub: &Hub, config: &ChannelConfig, site: &Config) -> Result<Self, Failure> {
-        let ChannelConfig { name, url, publish, lag, replay, prewarm, linger } = config;
-        let at = |error: Error| error.context(format!("--channel {name}"));
-        let mut builder =
-            hub.channel(name).source(open_source(url).map_err(at)?).replay(*replay).linger(*linger);
-        if let Some(prewarm) = prewarm {
-            builder = builder.prewarm(*prewarm);
+    fn open(hub: &Hub, config: &ChannelConfig) -> Result<Self, Failure> {
+        let at = |error: Error| error.context(format!("channel {:?}", config.name));
+        let mut builder = hub
+            .channel(&config.name)
+            .replay(config.replay)
+            .lag(config.lag.own)
+            .lag_choices(config.lag.choices.iter().copied())
+            .prewarm(config.prewarm)
+            .linger(config.linger)
+            .heartbeat(config.heartbeat)
+            .retry(config.retry)
+            .start(config.start)
+            .payload(config.payload)
+            .event_header(&config.event_header)
+            .log(config.log)
+            .large_ids(config.large_ids)
+            .backfill_readers(config.backfill_readers.get())
+            .share_upstream(config.share_upstream);
+        for source in &config.source {
+            builder = builder.source(open_source(source.secret()).map_err(at)?);
         }
-        if let Some((own, choices)) = lag.split_first() {
-            builder = builder.lag(*own).lag_choices(choices.iter().copied());
-        }
-        if *publish {
-            let sink = open_sink(url).map_err(|error| {
-                Failure::usage(format_args!(
-                    "--allow-publish {name}: {error}. The channel can be read, not written to: leave --allow-publish \
-                     out, or give it a URL that names one place to write to"
-                ))
-            })?;
+        if let Some(sink) = config.open_sink().map_err(at)? {
             builder = builder.sink(sink);
         }
         let channel = builder.open()?;
-        let endpoint =
-            Endpoint::new(channel).cors(site.cors.clone()).publish(config.publish).max_body(site.max_body);
+        let endpoint = Endpoint::new(channel)
+            .cors(config.cors.cors()?)
+            .publish(config.publish)
+            .max_body(config.limits.max_body);
         Ok(Self { endpoint, publish: config.publish })
+    }
+
+    pub(super) fn publishes(&self) -> bool {
+        self.publish
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {

@@ -1,0 +1,171 @@
+//! `[channels.NAME]`: one channel.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use tidewater::{
+    AllowedReplay, Channel, LogBounds, PayloadMode, Prewarm, Sink, Start,
+    payload::EVENT_HEADER,
+    plugin::{open_sink, open_source},
+};
+
+use super::{
+    reader::Reader,
+    setting::Size,
+    shared::{CorsConfig, Limits},
+    url::{MEMORY, Url},
+    words::{Lag, PrewarmBounds},
+};
+
+/// As the hub has it.
+const READERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
+
+/// One channel. What it is not told is as the library has it.
+#[derive(Debug)]
+pub(crate) struct ChannelConfig {
+    pub(crate) name: String,
+    pub(crate) source: Vec<Url>,
+    /// Where `POST` publishes to; where nothing is said, its source, if that can be written to.
+    pub(crate) sink: Option<Url>,
+    pub(crate) publish: bool,
+    pub(crate) replay: AllowedReplay,
+    pub(crate) lag: Lag,
+    pub(crate) prewarm: Option<Prewarm>,
+    pub(crate) linger: Duration,
+    pub(crate) heartbeat: Duration,
+    pub(crate) retry: Duration,
+    pub(crate) start: Start,
+    pub(crate) payload: PayloadMode,
+    pub(crate) event_header: String,
+    pub(crate) log: LogBounds,
+    pub(crate) large_ids: bool,
+    pub(crate) backfill_readers: NonZeroUsize,
+    pub(crate) share_upstream: bool,
+    pub(crate) cors: CorsConfig,
+    pub(crate) limits: Limits,
+}
+
+impl ChannelConfig {
+    /// Reads it; `cors` and `limits` are those of all channels.
+    pub(super) fn read(
+        name: &str,
+        table: &mut Reader<'_>,
+        cors: &CorsConfig,
+        limits: &Limits,
+    ) -> Option<Self> {
+        let source: Option<Vec<Url>> = table.find("source");
+        let is_known = source.is_some();
+        let source: Vec<_> = source.into_iter().flatten().map(|url| url.named(name)).collect();
+        let is_memory = matches!(source.as_slice(), [one] if one.scheme() == MEMORY);
+        let config = Self {
+            name: name.to_owned(),
+            source,
+            sink: table.find("sink").map(|sink: Url| sink.named(name)),
+            publish: table.get("publish", is_memory),
+            replay: table.get("replay", AllowedReplay::default()),
+            lag: table.get("lag", Lag::default()),
+            prewarm: prewarm(table),
+            linger: within(table, "linger", Duration::ZERO, Duration::ZERO, Duration::from_secs(60)),
+            heartbeat: within(
+                table,
+                "heartbeat",
+                Duration::from_secs(15),
+                Duration::from_millis(100),
+                Duration::MAX,
+            ),
+            retry: within(table, "retry", Duration::from_secs(2), Duration::from_millis(500), Duration::MAX),
+            start: table.get("start", Start::default()),
+            payload: table.get("payload", PayloadMode::default()),
+            event_header: table.get("event_header", EVENT_HEADER.to_owned()),
+            log: table.table("log", log),
+            large_ids: table.get("large_ids", false),
+            backfill_readers: table.get("backfill_readers", READERS),
+            share_upstream: table.get("share_upstream", true),
+            cors: table.table("cors", |table| CorsConfig::read(table, cors)),
+            limits: table.table("limits", |table| Limits::read(table, limits)),
+        };
+        if let Err(error) = Channel::check_name(name) {
+            table.refuse("", error);
+        }
+        config.check(table, is_known);
+        is_known.then_some(config)
+    }
+
+    /// Where `POST` publishes to, if anywhere: its sink, or else its source. Nothing is connected.
+    pub(crate) fn open_sink(&self) -> tidewater::Result<Option<Arc<dyn Sink>>> {
+        match (&self.sink, self.source.as_slice()) {
+            (Some(sink), _) => open_sink(sink.secret()).map(Some),
+            // One that can only be read is no error where nobody may publish.
+            (None, [source]) => match open_sink(source.secret()) {
+                Err(_) if !self.publish => Ok(None),
+                opened => opened.map(Some),
+            },
+            (None, _) => Ok(None),
+        }
+    }
+
+    /// What only the plugins know. Nothing is connected.
+    fn check(&self, table: &Reader<'_>, is_known: bool) {
+        let [source] = self.source.as_slice() else {
+            // Of one that can't be read it has been said.
+            if is_known || !table.has("source") {
+                table.refuse(
+                    "source",
+                    "a channel needs one: write source = \"kafka://localhost:9092/orders\", or the like",
+                );
+            }
+            return;
+        };
+        if let Err(error) = open_source(source.secret()) {
+            return table.refuse("source", error);
+        }
+        if let Err(error) = self.open_sink() {
+            if self.sink.is_some() {
+                return table.refuse("sink", error);
+            }
+            table.refuse(
+                "publish",
+                format_args!(
+                    "{error}. The channel can be read, not written to: leave publishing off, or name one place to write \
+                     to as its sink"
+                ),
+            );
+        }
+    }
+}
+
+fn prewarm(table: &mut Reader<'_>) -> Option<Prewarm> {
+    if !table.is_table("prewarm") {
+        return table.get("prewarm", PrewarmBounds::default()).0;
+    }
+    // As with the text: what is not said is bounded by the log alone.
+    Some(table.table("prewarm", |table| Prewarm {
+        events: table.find("events").unwrap_or(usize::MAX),
+        bytes: table.find("bytes").map_or(usize::MAX, |Size(bytes)| bytes),
+        age: table.find("age"),
+    }))
+}
+
+fn log(table: &mut Reader<'_>) -> LogBounds {
+    let default = LogBounds::default();
+    LogBounds {
+        events: table.get("events", default.events),
+        bytes: table.get("bytes", Size(default.bytes)).0,
+        age: table.get("age", default.age),
+    }
+}
+
+/// A duration that has bounds.
+fn within(
+    table: &mut Reader<'_>,
+    key: &'static str,
+    default: Duration,
+    least: Duration,
+    most: Duration,
+) -> Duration {
+    let given = table.get(key, default);
+    if given < least || given > most {
+        let (bound, which) = if given < least { (least, "at least") } else { (most, "at most") };
+        table.refuse(key, format_args!("it has to be {which} {}", humantime::format_duration(bound)));
+    }
+    given
+}

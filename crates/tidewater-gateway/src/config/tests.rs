@@ -1,0 +1,432 @@
+//! The layers together, what is wrong with them, and whether the sample and the page of the documentation are true.
+
+use std::ffi::OsString;
+
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+fn flags(args: &[&str]) -> Flags {
+    Cli::try_parse_from([&["tidewater"], args].concat()).unwrap().flags
+}
+
+fn load(file: &str, variables: &[(&str, &str)], args: &[&str]) -> Result<Loaded, Vec<String>> {
+    let variables: Vec<_> =
+        variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
+    let table = file::parse(&"f.toml".into(), file);
+    table
+        .and_then(|table| read((!file.is_empty()).then_some(table), &variables, &flags(args)))
+        .map_err(|findings| findings.iter().map(ToString::to_string).collect())
+}
+
+/// The settings as they are in force: `channels.a.replay` and its value.
+fn values(loaded: &Loaded) -> Vec<(String, Option<String>)> {
+    let name = |shown: &Shown| format!("{}.{}", shown.table, shown.key);
+    loaded.shown.iter().map(|shown| (name(shown), shown.value.clone())).collect()
+}
+
+fn value(loaded: &Loaded, key: &str) -> Option<String> {
+    values(loaded).into_iter().find(|(name, _)| name == key).unwrap().1
+}
+
+mod sample {
+    use super::*;
+
+    const SAMPLE: &str = include_str!("../../tidewater.sample.toml");
+
+    /// The sample with its settings in force: all, or those before the examples.
+    fn uncommented(all: bool) -> String {
+        let (defaults, examples) = SAMPLE.split_at(SAMPLE.find("#[channels.orders]").unwrap());
+        let uncomment = |text: &str| {
+            let line = |line: &str| match line.strip_prefix('#') {
+                Some(setting) if !setting.is_empty() && !setting.starts_with(' ') => format!("{setting}\n"),
+                _ => format!("{line}\n"),
+            };
+            text.lines().map(line).collect::<String>()
+        };
+        let whole = if all { uncomment(defaults) + &uncomment(examples) } else { uncomment(defaults) };
+        // Without the feature there is no such plugin.
+        if cfg!(feature = "kafka") {
+            whole
+        } else {
+            whole.replace("kafka://localhost:9092/orders", "memory:orders").replace("?client.id=web", "")
+        }
+    }
+
+    #[test]
+    fn its_defaults_are_the_real_ones_and_all_that_there_are() {
+        let real = load("", &[], &[]).unwrap();
+        assert_eq!(values(&load(SAMPLE, &[], &[]).unwrap()), values(&real), "as it is");
+        let given = load(&uncommented(false), &[], &[]).unwrap();
+        assert_eq!(values(&given), values(&real), "with its defaults in force");
+        for shown in given.shown.iter().filter(|shown| shown.value.is_some()) {
+            assert!(
+                matches!(shown.at, Origin::File { .. }),
+                "{}.{} is not in the sample",
+                shown.table,
+                shown.key
+            );
+        }
+    }
+
+    #[test]
+    fn its_example_has_every_key_and_changes_every_one() {
+        let given = load(&uncommented(true), &[], &[]).unwrap();
+        let of = |name: &str| {
+            let name = format!("channels.{name}");
+            given.shown.iter().filter(move |shown| shown.table.starts_with(&name)).collect::<Vec<_>>()
+        };
+        for shown in of("orders") {
+            assert!(
+                matches!(shown.at, Origin::File { .. }),
+                "{}.{} is not in the example",
+                shown.table,
+                shown.key
+            );
+            let default = of("demo")
+                .into_iter()
+                .find(|other| other.key == shown.key && other.table.replace("demo", "orders") == shown.table);
+            let default = default.and_then(|other| other.value.clone());
+            let same = ["publish"].contains(&shown.key);
+            assert!(same || default != shown.value, "{} is as the default", shown.key);
+        }
+    }
+
+    #[test]
+    fn the_documentation_names_every_key() {
+        let page = include_str!("../../../../docs/configuration.md");
+        for shown in load(&uncommented(true), &[], &[]).unwrap().shown {
+            let key = shown.key;
+            let table = shown.table.rsplit('.').next().unwrap();
+            let names = [format!("`{key}`"), format!("`{table}.{key}`")];
+            assert!(
+                names.iter().any(|name| page.contains(name)),
+                "{names:?} is not in docs/configuration.md"
+            );
+        }
+    }
+}
+
+mod layers {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_environment_and_that_over_the_file() {
+        let file = "[server]\nlisten = 'localhost:1'\ndrain_timeout = 5\npage = false\n[channels.a]\nsource = 'memory:'\n";
+        let variables = [
+            ("TIDEWATER_SERVER__LISTEN", "localhost:2"),
+            ("TIDEWATER_SERVER__DRAIN_TIMEOUT", "6s"),
+            ("TIDEWATER_CHANNELS__A__PUBLISH", "false"),
+        ];
+        let args = ["--listen", "localhost:3", "--channel", "b=memory:x"];
+        let loaded = load(file, &variables, &args).unwrap();
+        let at = |key: &str| loaded.shown.iter().find(|shown| shown.key == key).unwrap().at.to_string();
+        assert_eq!(
+            (loaded.config.server.listen.0.as_str(), at("listen")),
+            ("localhost:3", "--listen localhost:3".into())
+        );
+        assert_eq!(
+            (value(&loaded, "server.drain_timeout"), at("drain_timeout")),
+            (Some("\"6s\"".into()), "TIDEWATER_SERVER__DRAIN_TIMEOUT".into())
+        );
+        assert_eq!((value(&loaded, "server.page"), at("page")), (Some("false".into()), "f.toml:4:8".into()));
+        assert_eq!(at("server"), "default");
+        let channels: Vec<_> =
+            loaded.config.channels.iter().map(|own| (own.name.as_str(), own.publish)).collect();
+        assert_eq!(channels, [("a", false), ("b", true)]);
+    }
+
+    #[test]
+    fn a_channel_has_what_all_have_unless_it_says_otherwise() {
+        let file = "[limits]\nmax_body = 10\n[cors]\norigins = 'https://a.example'\n[channels.a]\nsource = 'memory:'\n\
+                    limits.max_body = 20\n[channels.b]\nsource = 'memory:'\ncors.origins = []\n";
+        let loaded = load(file, &[], &[]).unwrap();
+        let of = |key: &str| value(&loaded, key).unwrap();
+        assert_eq!(
+            (of("channels.a.limits.max_body"), of("channels.b.limits.max_body")),
+            ("20".into(), "10".into())
+        );
+        assert_eq!(
+            (of("channels.a.cors.origins"), of("channels.b.cors.origins")),
+            ("\"https://a.example\"".into(), "[]".into())
+        );
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_again() {
+        let file = "[channels.a]\nsource = 'memory:x?events=5'\nprewarm.events = 5\nlag = ['skip', 'conflate,backfill']\nreplay = '1h 30m'\n";
+        let loaded = load(file, &[], &[]).unwrap();
+        let shown = show(&loaded.shown);
+        // What may be a secret is left out of it.
+        assert!(shown.contains("source = \"memory:x?…\""), "{shown}");
+        let again = load(&shown.replace("?…", "?events=5"), &[], &[]).unwrap();
+        assert_eq!(values(&again), values(&loaded), "{shown}");
+        assert_eq!(value(&again, "channels.a.lag").unwrap(), "[\"skip\", \"conflate\", \"backfill\"]");
+    }
+
+    #[test]
+    fn a_file_without_a_channel_has_none() {
+        let told = load("[server]\n", &[], &[]).unwrap_err();
+        assert!(told[0].starts_with("channels: there is no channel"), "{told:?}");
+        assert_eq!(
+            load("[server]\n", &[("TIDEWATER_CHANNELS__X__SOURCE", "memory:")], &[])
+                .unwrap()
+                .config
+                .channels
+                .len(),
+            1
+        );
+        assert_eq!(load("", &[], &[]).unwrap().config.channels[0].name, "demo");
+    }
+}
+
+mod wrong {
+    use super::*;
+
+    const CHANNEL: &str = "[channels.a]\nsource = 'memory:'\n";
+
+    /// Each with all that is told of it, as it is told.
+    #[test]
+    fn a_wrong_file_is_told_by_line_and_key_with_what_to_do() {
+        for (file, told) in [
+            ("[servr]\n", &["f.toml:3:2: servr: there is no such key; did you mean \"server\"?"][..]),
+            (
+                "[colours]\n",
+                &["f.toml:3:2: colours: there is no such key; there are: server, cors, limits, channels"],
+            ),
+            (
+                "[server]\nlisen = 'x'\nbind = 1\n",
+                &[
+                    "f.toml:4:1: server.lisen: there is no such key; did you mean \"listen\"?",
+                    "f.toml:5:1: server.bind: there is no such key; there are: listen, server, drain_timeout, page",
+                ],
+            ),
+            (
+                "[server]\nlisten = 8080\n",
+                &[
+                    "f.toml:4:10: server.listen: 8080: it is no address: write an address and a port, such as \
+                   127.0.0.1:8080, [::1]:8080 or localhost:8080",
+                ],
+            ),
+            (
+                "[server]\nlisten = ['localhost:1', 'localhost:2']\n",
+                &["f.toml:4:10: server.listen: it listens on one address: write one HOST:PORT"],
+            ),
+            ("[server]\npage = 'yes'\n", &["f.toml:4:8: server.page: it is a text: write true or false"]),
+            (
+                "[server]\ndrain_timeout = 'soon'\n",
+                &[
+                    "f.toml:4:17: server.drain_timeout: \"soon\": it is not a duration: write seconds, or a number with a \
+                   unit such as 500ms, 10s, 1m",
+                ],
+            ),
+            (
+                "[server]\ndrain_timeout = 1.5\n",
+                &[
+                    "f.toml:4:17: server.drain_timeout: it is a number with a fraction: write a duration, such as \"10s\"",
+                ],
+            ),
+            ("server = 5\n", &["f.toml:1:10: server: it is a number: write a table: [server]"]),
+            (
+                "[limits]\nmax_body = '1MB'\n",
+                &[
+                    "f.toml:4:12: limits.max_body: \"1MB\": it is not a size: write a number of bytes from 1 on, or one with \
+                   a unit such as 64KiB, 1MiB, 2GiB",
+                ],
+            ),
+            (
+                "[cors]\norigins = [\n  'https://a.example',\n  'https://b.example/',\n]\n",
+                &[
+                    "f.toml:6:3: cors.origins: \"https://b.example/\" is not an origin: it has no path, not even a slash at \
+                   the end; write it as the browser sends it, such as https://app.example or http://localhost:3000",
+                ],
+            ),
+            (
+                "[channels.b]\nsource = 'memory:'\nretry = '0s'\nlinger = '2m'\nlag = ['skip', 'slow']\n",
+                &[
+                    "f.toml:5:9: channels.b.retry: it has to be at least 500ms",
+                    "f.toml:6:10: channels.b.linger: it has to be at most 1m",
+                    "f.toml:7:16: channels.b.lag: \"slow\": there is no such lag policy (there are: backfill, disconnect, \
+                     skip, conflate)",
+                ],
+            ),
+            (
+                "[channels.b]\nsource = 'memory:'\npayload = 'json'\nstart = 'now'\nbackfill_readers = 0\n",
+                &[
+                    "f.toml:5:11: channels.b.payload: \"json\": there is no such payload mode (there are: text, base64, envelope)",
+                    "f.toml:6:9: channels.b.start: \"now\": there is no such start (there are: latest, earliest)",
+                    "f.toml:7:20: channels.b.backfill_readers: 0: it has to be 1 at least",
+                ],
+            ),
+            (
+                "[channels.b]\nsource = 'memory:'\nlog = { event = 5, bytes = '0' }\nprewarm = { age = 'x' }\n",
+                &[
+                    "f.toml:5:9: channels.b.log.event: there is no such key; did you mean \"events\"?",
+                    "f.toml:5:28: channels.b.log.bytes: \"0\": it is not a size: write a number of bytes from 1 on, or one \
+                     with a unit such as 64KiB, 1MiB, 2GiB",
+                    "f.toml:6:19: channels.b.prewarm.age: \"x\": it is not a duration: write seconds, or a number with a \
+                     unit such as 500ms, 10s, 1m",
+                ],
+            ),
+            (
+                "[channels.b]\nsorce = 'memory:'\n",
+                &[
+                    "f.toml:3:11: channels.b.source: a channel needs one: write source = \
+                     \"kafka://localhost:9092/orders\", or the like",
+                    "f.toml:4:1: channels.b.sorce: there is no such key; did you mean \"source\"?",
+                ],
+            ),
+            (
+                "[channels.b]\nsource = 'orders'\n",
+                &[
+                    "f.toml:4:10: channels.b.source: \"orders\" is not the URL of a source or sink: it has no scheme \
+                   (examples: memory:demo, kafka://localhost:9092/orders)",
+                ],
+            ),
+            (
+                "[channels.b]\nsource = 'memory:x?size=3'\n",
+                &[
+                    "f.toml:4:10: channels.b.source: source memory:x: there is no parameter \"size\" (there are: events, bytes)",
+                ],
+            ),
+            (
+                "[channels.'b/c']\nsource = 'memory:'\n",
+                &[
+                    "f.toml:3:11: channels.\"b/c\": channel \"b/c\": its name can't be used: 1 to 128 letters, digits, \"-\", \
+                   \"_\", \".\" and \"~\", and not only dots",
+                ],
+            ),
+            (
+                "[channels.b]\nsource = 'memory:${NO_SUCH_VARIABLE_AS_THIS}'\n",
+                &[
+                    "f.toml:4:10: channels.b.source: the environment variable NO_SUCH_VARIABLE_AS_THIS is not set",
+                ],
+            ),
+            ("[server]\nlisten = 5\nlisten = 6\n", &["f.toml:5:1: this is not TOML: duplicate key"]),
+        ] {
+            let whole =
+                if file.starts_with('[') { format!("{CHANNEL}{file}") } else { format!("{file}{CHANNEL}") };
+            assert_eq!(load(&whole, &[], &[]).unwrap_err(), told, "{file}");
+        }
+    }
+
+    #[test]
+    fn wrong_variables_and_flags_are_told_by_their_names() {
+        for (variables, args, told) in [
+            (
+                &[("TIDEWATER_SERVER__LISEN", "x")][..],
+                &[][..],
+                "TIDEWATER_SERVER__LISEN: there is no such key; did you mean \"listen\"?",
+            ),
+            (
+                &[("TIDEWATER_SERVER__PAGE", "yes")],
+                &[],
+                "TIDEWATER_SERVER__PAGE: \"yes\": it is neither true nor false",
+            ),
+            (
+                &[("TIDEWATER_SERVER_LISTEN", "x")],
+                &[],
+                "TIDEWATER_SERVER_LISTEN: this sets nothing: two underscores stand between a table and its key. Did you \
+                 mean TIDEWATER_SERVER__LISTEN?",
+            ),
+            (
+                &[("TIDEWATER_CHANNELS__B__LINGER", "5ms")],
+                &[],
+                "TIDEWATER_CHANNELS__B__LINGER: there is no channel of that name (there are: a)",
+            ),
+            (&[], &["--lag", "c=skip"], "--lag c: there is no channel of that name (there are: a)"),
+            (
+                &[],
+                &["--allow-publish", "c"],
+                "--allow-publish c: there is no channel of that name (there are: a)",
+            ),
+            (
+                &[],
+                &["--linger", "a=1s", "--linger", "a=2s"],
+                "--linger a: --linger is given twice for the channel \"a\"",
+            ),
+            (
+                &[],
+                &["--channel", "b=memory:", "--channel", "b=memory:x"],
+                "--channel b: the channel \"b\" is given twice: each needs a name of its own",
+            ),
+            (
+                &[],
+                &["--replay", "a=soon"],
+                "--replay a: \"soon\": it is no limit: write all, log, or a time such as 30m or 24h",
+            ),
+        ] {
+            assert_eq!(load(CHANNEL, variables, args).unwrap_err(), [told]);
+        }
+    }
+}
+
+/// Nothing that may be a secret comes out, whatever is wrong.
+mod secrets {
+    use super::*;
+
+    #[test]
+    fn they_are_in_no_finding_no_debug_and_not_shown() {
+        for source in [
+            "nats://me:hunter2@host/s",
+            "memory:x?events=5&hunter2",
+            "carrier-pigeon://me:hunter2@loft/x?token=hunter2",
+            "me:hunter2@host/s",
+            "nats://me:hunter2@ho st/${PATH}",
+        ] {
+            let file = format!(
+                "[channels.a]\nsource = '{source}'\nsink = '{source}'\npublish = true\nlag = 'x'\nhunter2 = 1"
+            );
+            let told = load(&file, &[], &[]).unwrap_err().join("\n").replace("channels.a.hunter2", "");
+            assert!(!told.contains("hunter2"), "{told}");
+            let told = load(
+                CHANNEL,
+                &[("TIDEWATER_CHANNELS__A__SINK", source)],
+                &["--channel", &format!("b={source}")],
+            );
+            let told = told
+                .map(|loaded| show(&loaded.shown) + &format!("{:?}", loaded.config))
+                .unwrap_or_else(|told| told.join("\n"));
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+        let file = "[channels.a]\nsource = 'memory:x?events=5'\nsink = 'memory:me:hunter2@x?events=7'\n";
+        let loaded = load(file, &[], &["--channel", "b=memory:y?events=9"]).unwrap();
+        let all = format!("{loaded:?} {}", show(&loaded.shown));
+        assert!(!all.contains("hunter2") && !all.contains("events="), "{all}");
+        assert!(!format!("{:?}", flags(&["--channel", "a=nats://me:hunter2@h/s"])).contains("hunter2"));
+    }
+
+    const CHANNEL: &str = "[channels.a]\nsource = 'memory:'\n";
+
+    /// A variable may hold a secret wherever it stands.
+    #[test]
+    fn what_variables_hold_is_not_told() {
+        let path = std::env::var("PATH").unwrap();
+        for key in [
+            "lag",
+            "replay",
+            "prewarm",
+            "linger",
+            "heartbeat",
+            "payload",
+            "start",
+            "publish",
+            "source",
+            "log.bytes",
+            "cors.origins",
+        ] {
+            let source = if key == "source" { "" } else { "source = 'memory:'" };
+            let file = format!("[channels.a]\n{source}\n{key} = '${{PATH}}'\n");
+            let told = load(&file, &[], &[]).unwrap_err().join("\n");
+            assert!(!told.contains(&path), "{key}: {told}");
+        }
+        let loaded = load("[channels.a]\nsource = 'memory:'\nevent_header = '${PATH}'\n", &[], &[]).unwrap();
+        assert_eq!(value(&loaded, "channels.a.event_header").unwrap(), "\"${PATH}\"");
+    }
+}
