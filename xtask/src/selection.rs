@@ -14,7 +14,7 @@ use crate::workspace;
 
 /// Crates that come with librdkafka.
 const OF_KAFKA: [&str; 2] = ["rdkafka", "rdkafka-sys"];
-/// Crates that come with ring: NATS, and the client's TLS.
+/// Crates that come with ring: NATS, and the client's and the server's TLS.
 const OF_NATS: [&str; 4] = ["async-nats", "rcgen", "ring", "tokio-rustls"];
 /// Features that are another way to build what `kafka` builds: for packagers.
 const OTHER_WAYS: [&str; 4] = ["gssapi", "vendored", "kafka-gssapi", "kafka-vendored"];
@@ -199,7 +199,8 @@ mod tests {
         let features = |name: &str| some.packages[name].iter().cloned().collect::<Vec<_>>();
         assert_eq!(features("tidewater-gateway"), ["nats", "rocket", "salvo", "sse-tls", "warp"]);
         assert_eq!(features("tidewater-tests"), ["nats", "tls"]);
-        let facade = ["codec", "direct", "json", "nats", "rocket", "salvo", "sse", "sse-tls", "warp"];
+        let facade =
+            ["codec", "direct", "direct-tls", "json", "nats", "rocket", "salvo", "sse", "sse-tls", "warp"];
         assert_eq!(features("tidewater"), facade, "not `full`");
     }
 
@@ -209,6 +210,7 @@ mod tests {
         assert!(some.left_out.contains("tidewater-nats") && some.left_out.contains("salvo-jetstream"));
         assert!(some.packages["tidewater-tests"].is_empty());
         assert!(some.packages["tidewater-sse"].is_empty(), "the client is there, and its TLS is not");
+        assert!(some.packages["tidewater-direct"].is_empty(), "the same of the server");
         assert!(some.packages.contains_key("tidewater-sse-service"));
         let facade = Vec::from_iter(&some.packages["tidewater"]);
         assert_eq!(facade, ["codec", "direct", "json", "rocket", "salvo", "sse", "warp"]);

@@ -5,19 +5,21 @@ use std::{error::Error as StdError, fmt, io, net::SocketAddr, pin::pin, sync::Ar
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_util::{server::graceful::GracefulShutdown, service::TowerToHyperService};
+use hyper_util::service::TowerToHyperService;
 use tokio::{
-    net::TcpListener,
     runtime::Handle,
-    sync::watch,
+    sync::{Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
 use crate::{
-    Peer, Routes,
+    Listener, Peer, Routes,
+    admission::{Admit, Admitted, Connections},
     connection::Serving,
-    fallback::{self, Fallback, NotFound},
+    fallback::{self, Bounds, Fallback, NotFound},
+    listen::Listeners,
+    overflow::TOLD,
     shard::{Settings, Shards},
 };
 
@@ -32,9 +34,12 @@ const ERROR_PAUSE: Duration = Duration::from_millis(50);
 #[must_use = "a server does nothing until it serves"]
 pub struct Direct {
     routes: Routes,
-    fallback: Box<dyn FnOnce(Routes, Duration) -> Fallback + Send>,
+    fallback: Box<dyn FnOnce(Routes, Bounds) -> Fallback + Send>,
     settings: Settings,
-    head_timeout: Duration,
+    bounds: Bounds,
+    max_connections: usize,
+    admit: Option<Admit>,
+    take_over: bool,
 }
 
 impl Direct {
@@ -43,13 +48,20 @@ impl Direct {
     pub fn new(routes: impl Into<Routes>) -> Self {
         Self {
             routes: routes.into(),
-            fallback: Box::new(|routes, timeout| fallback::fallback(routes, |_| NotFound, timeout)),
+            fallback: Box::new(|routes, bounds| fallback::fallback(routes, |_| NotFound, bounds)),
             settings: Settings {
                 shards: thread::available_parallelism().map_or(1, usize::from),
                 hold_off: Duration::from_millis(2),
                 write_timeout: Duration::from_secs(60),
             },
-            head_timeout: Duration::from_secs(30),
+            bounds: Bounds {
+                head_timeout: Duration::from_secs(30),
+                idle_timeout: Duration::from_secs(75),
+                streams: 256,
+            },
+            max_connections: usize::MAX,
+            admit: None,
+            take_over: true,
         }
     }
 
@@ -80,7 +92,7 @@ impl Direct {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        self.fallback = Box::new(move |routes, timeout| fallback::fallback(routes, make, timeout));
+        self.fallback = Box::new(move |routes, bounds| fallback::fallback(routes, make, bounds));
         self
     }
 
@@ -97,18 +109,59 @@ impl Direct {
         self
     }
 
+    /// Whether streams are written straight to their sockets; they are by default. Without it all goes by the fallback.
+    pub fn take_over(mut self, streams: bool) -> Self {
+        self.take_over = streams;
+        self
+    }
+
     /// How long a client may take nothing of what there is for it; 60 s by default, and 1 s at least.
     ///
     /// A client that is gone without a word is noticed so long after its socket is full; on Linux so long after the next
-    /// event or heartbeat, unless its socket has been full before.
+    /// event or heartbeat of a direct stream, unless its socket has been full before.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.settings.write_timeout = timeout.max(Duration::from_secs(1));
         self
     }
 
-    /// How long a request's head may take to arrive, here and in the fallback; 30 s by default.
+    /// How long a request's head may take to arrive, here and in the fallback; 30 s by default. A connection of HTTP/1.1
+    /// may wait so long between two requests.
     pub fn head_timeout(mut self, timeout: Duration) -> Self {
-        self.head_timeout = timeout;
+        self.bounds.head_timeout = timeout;
+        self
+    }
+
+    /// How long a connection of HTTP/2 may be without a request that is being answered; 75 s by default.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.bounds.idle_timeout = timeout;
+        self
+    }
+
+    /// How many requests, and so streams, one HTTP/2 connection may have at a time; 256 by default. A browser keeps the next
+    /// one back until another has ended.
+    pub fn max_streams(mut self, streams: u32) -> Self {
+        self.bounds.streams = streams.max(1);
+        self
+    }
+
+    /// How many connections there may be at a time, streams and all others, of all listeners; as many as the system lets by
+    /// default.
+    ///
+    /// Beyond it, who asks for a stream is answered 200 and the time to come back, so that an `EventSource` does (I10);
+    /// other requests get a 503. For that 256 connections more may be open, each for some seconds. Those beyond them, and
+    /// all with TLS, are closed unanswered.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = connections;
+        self
+    }
+
+    /// Whether a peer's connection is let in, asked before a byte of it is read but for a proxy's header; what is answered
+    /// is kept until the connection ends. Those that are not let in fare as those beyond
+    /// [`max_connections`](Self::max_connections).
+    ///
+    /// It is asked for each connection, so it has to be quick.
+    pub fn admit(mut self, admit: impl Fn(Peer) -> Option<Admitted> + Send + Sync + 'static) -> Self {
+        self.admit = Some(Arc::new(admit));
         self
     }
 
@@ -118,6 +171,21 @@ impl Direct {
     /// As [`bind`](crate::bind) and [`serve`](Self::serve).
     pub async fn listen(self, address: SocketAddr, stop: impl Future<Output = ()>) -> io::Result<()> {
         self.serve(crate::bind(address)?, stop).await
+    }
+
+    /// Serves what comes to one listener: [`serve_all`](Self::serve_all).
+    ///
+    /// # Errors
+    /// As [`serve_all`](Self::serve_all).
+    ///
+    /// # Cancel safety
+    /// As [`serve_all`](Self::serve_all).
+    pub async fn serve(
+        self,
+        listener: impl Into<Listener>,
+        stop: impl Future<Output = ()>,
+    ) -> io::Result<()> {
+        self.serve_all([listener.into()], stop).await
     }
 
     /// Serves until `stop` resolves; then no more connections are accepted, those that have begun have 2 s to end, and
@@ -130,43 +198,54 @@ impl Direct {
     ///
     /// # Cancel safety
     /// Dropping it cuts all connections.
-    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { routes, fallback, settings, head_timeout } = self;
+    pub async fn serve_all(
+        self,
+        listeners: impl IntoIterator<Item = Listener>,
+        stop: impl Future<Output = ()>,
+    ) -> io::Result<()> {
+        let Self { routes, fallback, settings, bounds, max_connections, admit, take_over } = self;
+        let mut listeners = Listeners::new(listeners.into_iter().collect());
         let (shards, mut ended) = Shards::start(settings, &Handle::current())?;
         let (serves, stopped) = watch::channel(());
         let serving = Arc::new(Serving {
-            fallback: fallback(routes.clone(), head_timeout),
+            fallback: fallback(routes.clone(), bounds),
             routes,
             shards,
-            head_timeout,
+            admit,
+            told: Arc::new(Semaphore::new(TOLD)),
+            take_over,
+            head_timeout: bounds.head_timeout,
+            write_timeout: settings.write_timeout,
             stopped,
         });
-        let graceful = GracefulShutdown::new();
+        let mut room = Connections::new(max_connections);
         let mut connections = JoinSet::new();
         let mut stop = pin!(stop);
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = listeners.accept() => accepted,
                 _ = connections.join_next(), if !connections.is_empty() => continue,
                 () = &mut stop => break,
             };
-            match accepted {
-                Ok((stream, peer)) => {
-                    // Each event is one write that should not wait for the next. A listener that is not ours may lack it.
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(%error, "TCP_NODELAY is not set");
-                    }
-                    connections.spawn(serving.clone().serve(stream, peer.into(), graceful.watcher()));
-                }
+            let accepted = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // A client that has gone already, or too many open files: neither ends the server.
                     tracing::warn!(%error, "a connection was not accepted");
                     sleep(ERROR_PAUSE).await;
+                    continue;
                 }
+            };
+            accepted.socket.set_nodelay();
+            if let Some(held) = room.hold() {
+                connections.spawn(serving.clone().serve(accepted, held));
+            } else if let Ok(place) = serving.told.clone().try_acquire_owned() {
+                connections.spawn(serving.clone().overflow(accepted, place));
             }
         }
-        drop((listener, serves));
-        if timeout(LINGER, graceful.shutdown()).await.is_err() {
+        drop((listeners, serves));
+        let end = async { while connections.join_next().await.is_some() {} };
+        if timeout(LINGER, end).await.is_err() {
             tracing::warn!("connections that did not end are cut");
         }
         connections.shutdown().await;

@@ -29,7 +29,9 @@
 //! | one `GET` of HTTP/1.1 for one of the [`Routes`], its head whole and nothing behind it | answered here, and closed by the end of the answer (`Connection: close`; a stream's body has no frames around its bytes: RFC 9112, §6.3) |
 //! | anything else: other paths, other methods, HTTP/1.0, HTTP/2, a body, a second request behind the head, a head that can be read in two ways | the fallback's from its first byte on, and stays it; a channel's requests on it are served, too, by the ordinary path |
 //!
-//! TLS is not spoken here, nor by the fallback: it ends at a proxy before.
+//! A server has any number of [`Listener`]s: TCP, Unix sockets, behind proxies that tell whom they speak for, and, with the
+//! feature `tls`, TLS with HTTP/2 ([`Listener::tls`]). What is encrypted for each client can't be shared, so streams over
+//! TLS are the fallback's.
 //!
 //! A client that goes is noticed at once; one that is gone without a word, by heartbeats and the
 //! [write timeout](Direct::write_timeout). A client that can't take all that there is for it waits for its own socket, and
@@ -37,19 +39,25 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod admission;
 mod answer;
 mod connection;
 mod direct;
 mod fallback;
 pub mod head;
+mod io;
 mod listen;
+mod overflow;
 mod routes;
 mod shard;
 
 use tidewater_hub::Hub;
 
+pub use admission::Admitted;
 pub use direct::Direct;
-pub use listen::{BACKLOG, bind};
+pub use listen::{BACKLOG, InvalidProxy, Listener, TrustedProxies, bind};
+#[cfg(feature = "tls")]
+pub use listen::{InvalidTls, Tls};
 pub use routes::Routes;
 pub use tidewater_http::Peer;
 

@@ -72,8 +72,16 @@ async fn nobody_waits_for_one_that_does_not_read() {
 /// It takes nothing at all: it goes after the write timeout, not before.
 #[tokio::test]
 async fn one_that_never_reads_is_given_up() {
+    for take_over in [true, false] {
+        never_reads(take_over).await;
+    }
+}
+
+async fn never_reads(take_over: bool) {
     let timeout = Duration::from_secs(2);
-    let site = Site::start_with(|channel| channel, |direct| direct.write_timeout(timeout)).await;
+    let site =
+        Site::start_with(|channel| channel, |direct| direct.write_timeout(timeout).take_over(take_over))
+            .await;
     let _stuck = site.stream().await;
     let mut other = site.stream().await;
     site.clients(2).await;

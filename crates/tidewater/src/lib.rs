@@ -34,6 +34,7 @@
 //! | `kafka` | `kafka://` |
 //! | `nats` | `nats://` and `jetstream://` |
 //! | `direct` | `tidewater::direct`: a server of its own, whose streams cost what the kernel costs, beside any hyper or tower service |
+//! | `direct-tls` | `direct` with TLS and HTTP/2 |
 //! | `warp` | `tidewater::warp` |
 //! | `rocket` | `tidewater::rocket` |
 //! | `salvo` | `tidewater::salvo` |

@@ -20,7 +20,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         ("what each crate's tree never holds", trees::check_crates),
         ("what a feature leaves out", trees::check_features),
         ("the demo compiles no C", trees::check_no_c),
-        ("the client compiles C for its TLS alone", trees::check_client),
+        ("the client and the server compile C for their TLS alone", trees::check_tls),
         ("what is built without make, and without any C", trees::check_left_out),
         ("every crate inherits the workspace's lints", sources::check_lints),
         ("short files, and unsafe code in one module", sources::check_files),

@@ -75,15 +75,18 @@ fn features(package: &str) -> impl Iterator<Item = &'static (&'static str, &'sta
     FEATURES.iter().chain(more)
 }
 
-/// The client compiles C for its TLS alone: ring, and not aws-lc, which takes cmake besides.
-pub(super) fn check_client() -> Result<Vec<String>> {
-    let plain = tree("tidewater", Some(&["sse"]), "normal,build")?;
-    let tls = tree("tidewater", Some(&["sse-tls"]), "normal,build")?;
-    let shown = "tidewater --features sse-tls";
-    let mut findings = c_builders("tidewater --features sse", &plain);
-    findings.extend(holds(shown, &tls, &["aws-lc-rs", "aws-lc-sys", "openssl-sys", "cmake"]));
-    if !tls.contains("ring") {
-        findings.push(format!("{shown} lacks ring"));
+/// The client and the server compile C for their TLS alone: ring, and not aws-lc, which takes cmake besides.
+pub(super) fn check_tls() -> Result<Vec<String>> {
+    let mut findings = Vec::new();
+    for (plain, tls) in [("sse", "sse-tls"), ("direct", "direct-tls")] {
+        let without = tree("tidewater", Some(&[plain]), "normal,build")?;
+        findings.extend(c_builders(&format!("tidewater --features {plain}"), &without));
+        let with = tree("tidewater", Some(&[tls]), "normal,build")?;
+        let shown = format!("tidewater --features {tls}");
+        findings.extend(holds(&shown, &with, &["aws-lc-rs", "aws-lc-sys", "openssl-sys", "cmake"]));
+        if !with.contains("ring") {
+            findings.push(format!("{shown} lacks ring"));
+        }
     }
     Ok(findings)
 }

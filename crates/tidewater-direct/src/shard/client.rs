@@ -10,10 +10,13 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use futures_core::Stream;
-use mio::net::TcpStream;
 use tidewater_hub::EventStream;
 
-use super::{inbox::Call, patience};
+use super::{
+    inbox::{Arrival, Call},
+    socket::Socket,
+};
+use crate::admission::Held;
 
 /// How many pieces go into one write, and from how many bytes on no more are added to it.
 const PIECES: usize = 16;
@@ -27,7 +30,7 @@ const STRAY_BYTES: usize = 64 << 10;
 
 /// A stream that is written to its socket.
 pub(super) struct Client {
-    socket: TcpStream,
+    socket: Socket,
     stream: EventStream,
     call: Arc<Call>,
     waker: Waker,
@@ -38,6 +41,8 @@ pub(super) struct Client {
     /// Whether its socket has ever taken no more.
     was_full: bool,
     ended: bool,
+    /// It counts as long as it lives.
+    _held: Held,
 }
 
 /// Bytes that wait until the socket takes more, and since when it has taken none.
@@ -59,11 +64,12 @@ pub(super) enum Turn {
 
 impl Client {
     /// A client whose first bytes are these.
-    pub(super) fn new(socket: TcpStream, head: Bytes, stream: EventStream, call: Call) -> Self {
+    pub(super) fn new(arrival: Arrival, call: Call) -> Self {
+        let Arrival { socket, head, stream, held } = arrival;
         let call = Arc::new(call);
         let waker = Waker::from(call.clone());
         let left = Some(Box::new(Left { pieces: vec![head], since: Instant::now() }));
-        Self { socket, stream, call, waker, left, pass: 0, was_full: false, ended: false }
+        Self { socket, stream, call, waker, left, pass: 0, was_full: false, ended: false, _held: held }
     }
 
     /// Whether it waits for its socket.
@@ -110,7 +116,7 @@ impl Client {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if !std::mem::replace(&mut self.was_full, true) {
-                        patience::unset(&self.socket);
+                        self.socket.unset_patience();
                     }
                     let since = since.filter(|_| turn == 0).unwrap_or_else(Instant::now);
                     let pieces = self.give_back(pieces);
@@ -193,7 +199,7 @@ impl Client {
 }
 
 /// One write of all pieces.
-fn send(socket: &mut TcpStream, pieces: &[Bytes]) -> io::Result<usize> {
+fn send(socket: &mut Socket, pieces: &[Bytes]) -> io::Result<usize> {
     if let [one] = pieces {
         return socket.write(one);
     }

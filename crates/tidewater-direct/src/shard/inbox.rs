@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    net::TcpStream,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -13,12 +12,16 @@ use std::{
 use bytes::Bytes;
 use tidewater_hub::EventStream;
 
+use super::socket::Socket;
+use crate::admission::Held;
+
 /// A stream that a shard is handed.
 #[derive(Debug)]
 pub(crate) struct Arrival {
-    pub(crate) socket: TcpStream,
+    pub(crate) socket: Socket,
     pub(crate) head: Bytes,
     pub(crate) stream: EventStream,
+    pub(crate) held: Held,
 }
 
 /// Its shard sleeps while there is nothing in it.

@@ -6,18 +6,19 @@
 //! | `client` | one socket and its stream: reading what nobody asked for, writing what it is behind |
 //! | `patience` | how long the kernel waits for a client's acknowledgement |
 //! | `pace` | how long a pass waits for more: pure |
+//! | `socket` | over TCP, or on this machine |
 //! | `writer` | the thread: readiness, passes, timeouts |
 
 mod client;
 mod inbox;
 mod pace;
 mod patience;
+mod socket;
 mod writer;
 
 use std::{
     convert::Infallible,
     io,
-    net::TcpStream,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -25,14 +26,10 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use tidewater_hub::EventStream;
 use tokio::{runtime::Handle, sync::mpsc};
 
-use self::{
-    inbox::{Arrival, Inbox},
-    writer::Writer,
-};
+pub(crate) use self::inbox::Arrival;
+use self::{inbox::Inbox, writer::Writer};
 
 /// How shards write.
 #[derive(Clone, Copy, Debug)]
@@ -80,12 +77,12 @@ impl Shards {
     }
 
     /// Hands a stream to the next shard that runs: it writes the head, then what the stream brings.
-    pub(crate) fn add(&self, socket: TcpStream, head: Bytes, stream: EventStream) -> io::Result<()> {
+    pub(crate) fn add(&self, arrival: Arrival) -> io::Result<()> {
         // What is not acknowledged for so long is never going to be.
-        patience::set(&socket, self.settings.write_timeout);
+        arrival.socket.set_patience(self.settings.write_timeout);
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.inboxes.len();
         let (before, from) = self.inboxes.split_at(turn);
-        let mut arrival = Some(Arrival { socket, head, stream });
+        let mut arrival = Some(arrival);
         if from.iter().chain(before).any(|inbox| inbox.arrive(&mut arrival)) {
             return Ok(());
         }

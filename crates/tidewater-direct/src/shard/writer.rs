@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use mio::{Events, Interest, Poll, Token, event::Event, net::TcpStream};
+use mio::{Events, Interest, Poll, Token, event::Event};
 use slab::Slab;
 
 use super::{
@@ -135,17 +135,16 @@ impl Writer {
 
     /// Takes new streams in, and writes the first bytes of each.
     fn arrive(&mut self) {
-        for Arrival { socket, head, stream } in std::mem::take(&mut self.arrivals) {
-            let mut socket = TcpStream::from_std(socket);
+        for mut arrival in std::mem::take(&mut self.arrivals) {
             let entry = self.clients.vacant_entry();
             let key = entry.key();
             let both = Interest::READABLE | Interest::WRITABLE;
-            if let Err(error) = self.poll.registry().register(&mut socket, Token(key), both) {
+            if let Err(error) = arrival.socket.register(self.poll.registry(), Token(key), both) {
                 tracing::warn!(%error, "a stream's socket can't be waited for");
                 continue;
             }
             let call = Call::new(self.inbox.clone(), key);
-            entry.insert(Client::new(socket, head, stream, call));
+            entry.insert(Client::new(arrival, call));
             self.stalled += 1;
             self.turn(key, Client::write);
         }

@@ -15,12 +15,12 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use socket2::SockRef;
 use tidewater_core::{Message, memory::MemoryLog};
-use tidewater_direct::{Direct, Routes};
+use tidewater_direct::{Direct, Listener, Peer, Routes};
 use tidewater_http::Endpoint;
 use tidewater_hub::{Channel, ChannelBuilder, Hub};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpSocket, TcpStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
     sync::Notify,
     task::JoinHandle,
     time::{sleep, timeout},
@@ -48,7 +48,8 @@ impl Site {
         direct: impl FnOnce(Direct) -> Direct,
     ) -> Self {
         let listener = tidewater_direct::bind(([127, 0, 0, 1], 0).into()).unwrap();
-        Self::start_on(listener, channel, direct).await
+        let address = listener.local_addr().unwrap();
+        Self::start_on([listener.into()], address, channel, direct).await
     }
 
     /// The same, of which a socket holds few bytes that its client has not read.
@@ -59,11 +60,14 @@ impl Site {
         let listener = tidewater_direct::bind(([127, 0, 0, 1], 0).into()).unwrap();
         // Connections have it from their listener.
         SockRef::from(&listener).set_send_buffer_size(NARROW).unwrap();
-        Self::start_on(listener, channel, direct).await
+        let address = listener.local_addr().unwrap();
+        Self::start_on([listener.into()], address, channel, direct).await
     }
 
-    async fn start_on(
-        listener: TcpListener,
+    /// The same on these listeners; the address is where its own connections go.
+    pub(crate) async fn start_on(
+        listeners: impl IntoIterator<Item = Listener>,
+        address: SocketAddr,
         channel: impl FnOnce(ChannelBuilder) -> ChannelBuilder,
         direct: impl FnOnce(Direct) -> Direct,
     ) -> Self {
@@ -71,14 +75,17 @@ impl Site {
         let channel = channel(Hub::new().channel("site").source(log.source())).open().unwrap();
         channel.cursor().await.unwrap();
         let endpoint = Endpoint::new(channel.clone()).publish(false);
-        let address = listener.local_addr().unwrap();
-        let fallback = tower::service_fn(|_: Request<Incoming>| async {
-            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"fallback"))))
+        let fallback = tower::service_fn(|request: Request<Incoming>| async move {
+            let peer = request.extensions().get::<Peer>().map(ToString::to_string).unwrap_or_default();
+            let mut response = Response::new(Full::new(Bytes::from_static(b"fallback")));
+            response.headers_mut().insert("peer", peer.parse().unwrap());
+            Ok::<_, Infallible>(response)
         });
         let server = direct(Direct::new(Routes::new().at("/events", endpoint)).fallback(fallback));
         let stop = Arc::new(Notify::new());
         let stopped = stop.clone().notified_owned();
-        let server = tokio::spawn(async move { server.serve(listener, stopped).await.unwrap() });
+        let listeners: Vec<_> = listeners.into_iter().collect();
+        let server = tokio::spawn(async move { server.serve_all(listeners, stopped).await.unwrap() });
         Self { log, channel, address, stop, server }
     }
 
@@ -142,14 +149,14 @@ const NARROW: usize = 8 << 10;
 
 pub(crate) const GET: &str = "GET /events HTTP/1.1\r\nHost: x\r\n\r\n";
 
-pub(crate) struct Connection(pub(crate) TcpStream);
+pub(crate) struct Connection<S = TcpStream>(pub(crate) S);
 
-impl Connection {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(crate) async fn send(&mut self, text: impl AsRef<[u8]>) {
         self.0.write_all(text.as_ref()).await.unwrap();
     }
 
-    async fn open(&mut self) {
+    pub(crate) async fn open(&mut self) {
         self.send(GET).await;
         let begun = self.until("\n\n").await;
         assert!(begun.starts_with("HTTP/1.1 200 OK\r\n"), "{begun}");
