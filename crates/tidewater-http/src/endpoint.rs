@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
@@ -27,12 +28,19 @@ struct Settings {
     cors: Cors,
     publish: bool,
     max_body: usize,
+    body_timeout: Duration,
 }
 
 impl Endpoint {
     /// An endpoint that only reads, for pages of its own origin.
     pub fn new(channel: Channel) -> Self {
-        Self(Arc::new(Settings { channel, cors: Cors::default(), publish: false, max_body: 1 << 20 }))
+        Self(Arc::new(Settings {
+            channel,
+            cors: Cors::default(),
+            publish: false,
+            max_body: 1 << 20,
+            body_timeout: Duration::from_secs(30),
+        }))
     }
 
     /// The other origins whose pages may use it.
@@ -51,6 +59,12 @@ impl Endpoint {
     #[must_use]
     pub fn max_body(self, bytes: usize) -> Self {
         self.with(|settings| settings.max_body = bytes)
+    }
+
+    /// How long a published body may take to arrive, from its first byte to its last; the default is 30 s.
+    #[must_use]
+    pub fn body_timeout(self, longest: Duration) -> Self {
+        self.with(|settings| settings.body_timeout = longest)
     }
 
     /// Its channel.
@@ -100,7 +114,7 @@ impl Endpoint {
         B: http_body::Body,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let Settings { channel, cors, publish: allowed, max_body } = &*self.0;
+        let Settings { channel, cors, publish: allowed, max_body, body_timeout } = &*self.0;
         if !allowed {
             return Err(Rejection::new(
                 StatusCode::FORBIDDEN,
@@ -111,7 +125,7 @@ impl Endpoint {
                 ),
             ));
         }
-        publish(channel, cors, *max_body, parts, body).await
+        publish(channel, cors, *max_body, *body_timeout, parts, body).await
     }
 
     fn options(&self, parts: &Parts) -> Response<Body> {

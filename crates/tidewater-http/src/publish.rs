@@ -1,6 +1,6 @@
 //! `POST`: the body becomes a message.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, Uri, header, request::Parts};
@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::json;
 use tidewater_core::{Error, ErrorKind, Headers, Message, Position, payload, sse::EventName};
 use tidewater_hub::Channel;
+use tokio::time::timeout;
 
 use crate::{Body, Cors, Rejection, body, cors::default_port, query::pairs};
 
@@ -16,6 +17,7 @@ pub(crate) async fn publish<B>(
     channel: &Channel,
     cors: &Cors,
     max_body: usize,
+    body_timeout: Duration,
     parts: &Parts,
     body: B,
 ) -> Result<Response<Body>, Rejection>
@@ -25,7 +27,7 @@ where
 {
     check_origin(cors, parts)?;
     let asked = Asked::read(parts.uri.query())?;
-    let mut message = Message::new(channel.name(), read(body, max_body).await?);
+    let mut message = Message::new(channel.name(), read(body, max_body, body_timeout).await?);
     message.key = asked.key;
     if let Some(event) = &asked.event {
         let value = Bytes::copy_from_slice(event.as_str().as_bytes());
@@ -93,7 +95,7 @@ fn event_name(name: &str) -> Result<EventName, Rejection> {
     EventName::new(name).map_err(|error| Rejection::bad_request(format!("?event=: {error}")))
 }
 
-async fn read<B>(body: B, max: usize) -> Result<Bytes, Rejection>
+async fn read<B>(body: B, max: usize, longest: Duration) -> Result<Bytes, Rejection>
 where
     B: http_body::Body,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -107,10 +109,15 @@ where
     if body.size_hint().lower() > max as u64 {
         return Err(too_large());
     }
-    match Limited::new(body, max).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(error) => Err(Rejection::bad_request(format!("the body could not be read: {error}"))),
+    match timeout(longest, Limited::new(body, max).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) => Err(Rejection::bad_request(format!("the body could not be read: {error}"))),
+        // Who sends a byte now and then would hold its connection, and what is there of the body, without end.
+        Err(_) => Err(Rejection::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the body took longer than the {longest:?} that it may take here"),
+        )),
     }
 }
 
@@ -192,6 +199,40 @@ mod tests {
         }
         let cors = Cors::origins(["https://other.example"]).unwrap();
         assert_eq!(check_origin(&cors, &parts("/", "app.example", "https://other.example")), Ok(()));
+    }
+
+    /// A body that has a byte each second, for so many seconds.
+    struct Dripping {
+        left: u32,
+        next: std::pin::Pin<Box<tokio::time::Sleep>>,
+    }
+
+    impl http_body::Body for Dripping {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+            if self.left == 0 {
+                return std::task::Poll::Ready(None);
+            }
+            std::task::ready!(self.next.as_mut().poll(cx));
+            self.left -= 1;
+            self.next = Box::pin(tokio::time::sleep(Duration::from_secs(1)));
+            std::task::Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(b"x")))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_is_given_up() {
+        let body = |left| Dripping { left, next: Box::pin(tokio::time::sleep(Duration::from_secs(1))) };
+        let longest = Duration::from_secs(30);
+        assert_eq!(read(body(29), 100, longest).await.unwrap().len(), 29);
+        let refused = read(body(u32::MAX), usize::MAX, longest).await.unwrap_err();
+        assert_eq!(refused.status(), 408);
+        assert_eq!(read(body(u32::MAX), 10, longest).await.unwrap_err().status(), 413);
     }
 
     #[test]
