@@ -1,4 +1,4 @@
-//! What a page gets: Chromium's own `EventSource`, through every web server, over a gateway that is killed.
+//! What a page gets: the browser's own `EventSource`, through every web server, over a gateway that is killed.
 //!
 //! `TIDEWATER_REPEAT=20` runs each twenty times in a row.
 
@@ -10,45 +10,63 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tidewater_tests::{Broker, Feed, Gateway, browser::Browser, heavy, http, repeat};
 
-/// A name for the test, what it does and a web server for each.
+/// For one browser: a name for the test, what it does and a web server for each.
 macro_rules! pages {
-    ($($name:ident: $test:expr, $server:literal, $needs:literal;)*) => {$(
-        #[tokio::test]
-        #[ignore = $needs]
-        async fn $name() -> Result<()> {
-            let _alone = heavy().await;
-            let browser = Browser::start().await?;
-            for round in 1..=repeat() {
-                let done: Result<()> = $test(&browser, $server).await;
-                done.with_context(|| format!("round {round}"))?;
-                println!("round {round} of {}: {} passed", repeat(), stringify!($name));
-            }
-            Ok(())
+    ($browser:ident: $($name:ident: $test:ident, $server:literal, $needs:literal;)*) => {
+        mod $browser {
+            use super::*;
+
+            $(
+                #[tokio::test]
+                #[ignore = $needs]
+                async fn $name() -> Result<()> {
+                    let _alone = heavy().await;
+                    let browser = Browser::$browser().start().await?;
+                    for round in 1..=repeat() {
+                        let done: Result<()> = $test(&browser, $server).await;
+                        done.with_context(|| format!("round {round}"))?;
+                        println!("round {round} of {}: {} passed", repeat(), stringify!($browser::$name));
+                    }
+                    Ok(())
+                }
+            )*
         }
-    )*};
+    };
 }
 
-pages! {
-    kafka_through_direct: kafka, "direct", "needs Kafka and a browser: run cargo xtask test";
-    kafka_through_hyper: kafka, "hyper", "needs Kafka and a browser: run cargo xtask test";
-    kafka_through_warp: kafka, "warp", "needs Kafka and a browser: run cargo xtask test";
-    kafka_through_rocket: kafka, "rocket", "needs Kafka and a browser: run cargo xtask test";
-    kafka_through_salvo: kafka, "salvo", "needs Kafka and a browser: run cargo xtask test";
-    jetstream_through_direct: jetstream, "direct", "needs NATS and a browser: run cargo xtask test";
-    jetstream_through_hyper: jetstream, "hyper", "needs NATS and a browser: run cargo xtask test";
-    jetstream_through_warp: jetstream, "warp", "needs NATS and a browser: run cargo xtask test";
-    jetstream_through_rocket: jetstream, "rocket", "needs NATS and a browser: run cargo xtask test";
-    jetstream_through_salvo: jetstream, "salvo", "needs NATS and a browser: run cargo xtask test";
-    nats_through_direct: nats, "direct", "needs NATS and a browser: run cargo xtask test";
-    nats_through_hyper: nats, "hyper", "needs NATS and a browser: run cargo xtask test";
-    nats_through_warp: nats, "warp", "needs NATS and a browser: run cargo xtask test";
-    nats_through_rocket: nats, "rocket", "needs NATS and a browser: run cargo xtask test";
-    nats_through_salvo: nats, "salvo", "needs NATS and a browser: run cargo xtask test";
-    memory_through_direct: memory, "direct", "needs a browser: run cargo xtask test";
-    memory_through_hyper: memory, "hyper", "needs a browser: run cargo xtask test";
-    memory_through_warp: memory, "warp", "needs a browser: run cargo xtask test";
-    memory_through_rocket: memory, "rocket", "needs a browser: run cargo xtask test";
-    memory_through_salvo: memory, "salvo", "needs a browser: run cargo xtask test";
+pages! { chromium:
+    kafka_through_direct: kafka, "direct", "needs Kafka and Chromium: run cargo xtask test";
+    kafka_through_hyper: kafka, "hyper", "needs Kafka and Chromium: run cargo xtask test";
+    kafka_through_warp: kafka, "warp", "needs Kafka and Chromium: run cargo xtask test";
+    kafka_through_rocket: kafka, "rocket", "needs Kafka and Chromium: run cargo xtask test";
+    kafka_through_salvo: kafka, "salvo", "needs Kafka and Chromium: run cargo xtask test";
+    jetstream_through_direct: jetstream, "direct", "needs NATS and Chromium: run cargo xtask test";
+    jetstream_through_hyper: jetstream, "hyper", "needs NATS and Chromium: run cargo xtask test";
+    jetstream_through_warp: jetstream, "warp", "needs NATS and Chromium: run cargo xtask test";
+    jetstream_through_rocket: jetstream, "rocket", "needs NATS and Chromium: run cargo xtask test";
+    jetstream_through_salvo: jetstream, "salvo", "needs NATS and Chromium: run cargo xtask test";
+    nats_through_direct: nats, "direct", "needs NATS and Chromium: run cargo xtask test";
+    nats_through_hyper: nats, "hyper", "needs NATS and Chromium: run cargo xtask test";
+    nats_through_warp: nats, "warp", "needs NATS and Chromium: run cargo xtask test";
+    nats_through_rocket: nats, "rocket", "needs NATS and Chromium: run cargo xtask test";
+    nats_through_salvo: nats, "salvo", "needs NATS and Chromium: run cargo xtask test";
+    memory_through_direct: memory, "direct", "needs Chromium: run cargo xtask test";
+    memory_through_hyper: memory, "hyper", "needs Chromium: run cargo xtask test";
+    memory_through_warp: memory, "warp", "needs Chromium: run cargo xtask test";
+    memory_through_rocket: memory, "rocket", "needs Chromium: run cargo xtask test";
+    memory_through_salvo: memory, "salvo", "needs Chromium: run cargo xtask test";
+}
+
+// What differs from browser to browser does not from one framework to the next: each way of writing a stream once.
+pages! { firefox:
+    kafka_through_direct: kafka, "direct", "needs Kafka and Firefox: run cargo xtask test";
+    kafka_through_hyper: kafka, "hyper", "needs Kafka and Firefox: run cargo xtask test";
+    jetstream_through_direct: jetstream, "direct", "needs NATS and Firefox: run cargo xtask test";
+    jetstream_through_hyper: jetstream, "hyper", "needs NATS and Firefox: run cargo xtask test";
+    nats_through_direct: nats, "direct", "needs NATS and Firefox: run cargo xtask test";
+    nats_through_hyper: nats, "hyper", "needs NATS and Firefox: run cargo xtask test";
+    memory_through_direct: memory, "direct", "needs Firefox: run cargo xtask test";
+    memory_through_hyper: memory, "hyper", "needs Firefox: run cargo xtask test";
 }
 
 /// How long a page may take: it waits for seconds before it reconnects.
@@ -209,11 +227,11 @@ const SCRIPT: &str = r#"
             window.lastEventId = event.lastEventId;
             then(event);
         });
-        source.onopen = () => opened++;
-        source.onerror = () => errors++;
+        source.onopen = () => window.opened++;
+        source.onerror = () => window.errors++;
         on('message', event => events.push({ data: event.data, id: event.lastEventId }));
         on('tidewater.gap', event => gaps.push(event.data));
-        on('tidewater.cursor', () => cursors++);
+        on('tidewater.cursor', () => window.cursors++);
     };
     window.reconnect = () => {
         source.close();

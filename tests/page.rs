@@ -1,19 +1,33 @@
-//! The gateway's own page, in Chromium: channels, events, publishing, and how the connection is.
+//! The gateway's own page, in Chromium and in Firefox: channels, events, publishing, and how the connection is.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use tidewater_tests::{Gateway, PATIENCE, browser::Browser, heavy};
+use tidewater_tests::{
+    Gateway, PATIENCE,
+    browser::{Browser, BrowserBuilder},
+    heavy,
+};
 
 #[tokio::test]
-#[ignore = "needs a browser: run cargo xtask test"]
-async fn the_page_shows_publishes_and_tells_how_it_is() -> Result<()> {
+#[ignore = "needs Chromium: run cargo xtask test"]
+async fn chromium_shows_publishes_and_tells_how_it_is() -> Result<()> {
+    shows_publishes_and_tells_how_it_is(Browser::chromium()).await
+}
+
+#[tokio::test]
+#[ignore = "needs Firefox: run cargo xtask test"]
+async fn firefox_shows_publishes_and_tells_how_it_is() -> Result<()> {
+    shows_publishes_and_tells_how_it_is(Browser::firefox()).await
+}
+
+async fn shows_publishes_and_tells_how_it_is(browser: BrowserBuilder) -> Result<()> {
     let _alone = heavy().await;
     let mut gateway =
         Gateway::new("hyper").channel("feed", "memory:").channel("other", "memory:").start().await?;
     gateway.until_live().await?;
-    let page = Page(Browser::start().await?);
+    let page = Page(browser.start().await?);
     let done = async {
         page.0.open(&gateway.url("/#feed")).await?;
         page.until("state() === 'connected'").await?;

@@ -57,15 +57,24 @@ pub fn xtask() -> Result<PathBuf> {
     binary("TIDEWATER_XTASK", "xtask's binary")
 }
 
-/// The browser's program, if `TIDEWATER_BROWSER` names one.
-pub fn browser() -> Option<String> {
-    std::env::var("TIDEWATER_BROWSER").ok().filter(|value| !value.is_empty())
+/// Chromium's program, if `TIDEWATER_CHROMIUM` names one.
+pub fn chromium() -> Option<String> {
+    named("TIDEWATER_CHROMIUM")
 }
 
 /// ChromeDriver: what `TIDEWATER_CHROMEDRIVER` names, else the one on PATH.
 pub fn chromedriver() -> String {
-    let named = std::env::var("TIDEWATER_CHROMEDRIVER").ok().filter(|value| !value.is_empty());
-    named.unwrap_or_else(|| "chromedriver".to_owned())
+    named("TIDEWATER_CHROMEDRIVER").unwrap_or_else(|| "chromedriver".to_owned())
+}
+
+/// Firefox's program, if `TIDEWATER_FIREFOX` names one.
+pub fn firefox() -> Option<String> {
+    named("TIDEWATER_FIREFOX")
+}
+
+/// geckodriver: what `TIDEWATER_GECKODRIVER` names, else the one on PATH.
+pub fn geckodriver() -> String {
+    named("TIDEWATER_GECKODRIVER").unwrap_or_else(|| "geckodriver".to_owned())
 }
 
 fn binary(name: &str, what: &str) -> Result<PathBuf> {
@@ -75,8 +84,9 @@ fn binary(name: &str, what: &str) -> Result<PathBuf> {
 }
 
 fn variable(name: &str, what: &str) -> Result<String> {
-    std::env::var(name)
-        .ok()
-        .filter(|value| !value.is_empty())
-        .with_context(|| format!("this test needs {what}, named by {name}: run `cargo xtask test`"))
+    named(name).with_context(|| format!("this test needs {what}, named by {name}: run `cargo xtask test`"))
+}
+
+fn named(variable: &str) -> Option<String> {
+    std::env::var(variable).ok().filter(|value| !value.is_empty())
 }

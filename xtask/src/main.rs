@@ -3,7 +3,7 @@
 //! ```text
 //! cargo xtask demo          # the gateway with a live feed, on a bare machine
 //! cargo xtask doctor        # what the tests need, where it is, how to get it
-//! cargo xtask test          # every test that can run here, against real brokers and a real browser
+//! cargo xtask test          # every test that can run here, against real brokers and real browsers
 //! cargo xtask services up   # the brokers alone
 //! ```
 //!
@@ -56,7 +56,7 @@ enum Task {
     Examples(examples::Args),
     /// What the tests need, where it is, and how to get what is missing.
     Doctor(needs::Args),
-    /// Every test that can run here, against real brokers and a real browser.
+    /// Every test that can run here, against real brokers and real browsers.
     Test(test::Args),
     /// Faults of brokers, gateways, clients and messages, under load, as often as is wanted; with a table.
     Faults(faults::Args),

@@ -41,14 +41,14 @@ const SHOWN: &str = "[...document.querySelectorAll('#items tr')]
     .map(row => [...row.cells].map(cell => cell.textContent).join(' ')).sort().join()";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[ignore = "needs a browser: run cargo xtask test"]
+#[ignore = "needs Chromium: run cargo xtask test"]
 async fn the_table_is_the_server_s_whenever_the_page_was_loaded() {
     let _alone = heavy().await;
     let address = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
     let server = Server::start(address);
     let page = format!("http://{address}/");
     up(address).await;
-    let browser = Browser::start().await.unwrap();
+    let browser = Browser::chromium().start().await.unwrap();
     for round in 0..ROUNDS {
         let writing = Arc::new(AtomicBool::new(true));
         let writers: Vec<_> = (0..WRITERS)

@@ -2,7 +2,7 @@
 //!
 //! Looked for before anything is compiled but xtask itself, so that a newcomer is told within a second what will run.
 
-mod browser;
+mod browsers;
 mod build;
 mod plan;
 mod system;
@@ -14,7 +14,7 @@ use anyhow::Result;
 use clap::Args as ClapArgs;
 
 pub(crate) use self::{
-    browser::{driver, locate as browser},
+    browsers::{exports as browsers, provide_geckodriver, versions as browser_versions},
     plan::{Part, Plan, Required},
     system::System,
 };
@@ -26,7 +26,7 @@ pub(crate) const LACKS: u8 = 3;
 /// Arguments of `cargo xtask doctor`.
 #[derive(ClapArgs)]
 pub(crate) struct Args {
-    /// Ends with exit code 3 if these cannot run here: all, or a list of kafka, nats and browser.
+    /// Ends with exit code 3 if these cannot run here: all, or a list of kafka, nats, chromium and firefox.
     #[arg(long, value_name = "PARTS")]
     require: Option<Required>,
     /// The brokers are to come from docker (compose.yaml).
@@ -244,14 +244,6 @@ pub(crate) fn advice(needs: &[Need], plan: &Plan) -> String {
         text.push_str("\nThe brokers alone can come from docker: --docker");
     }
     text
-}
-
-/// The versions of the browser and its driver, e.g. `Chromium 142.0.7444.59, ChromeDriver 142.0.7444.59`.
-pub(crate) fn browser_versions() -> String {
-    let programs = [browser(), driver()];
-    let versions: Vec<String> =
-        programs.iter().flatten().filter_map(|program| browser::version(program)).collect();
-    if versions.is_empty() { "none".to_owned() } else { versions.join(", ") }
 }
 
 /// A program's place on PATH, by the first of its names that is there.

@@ -15,22 +15,25 @@ pub(crate) enum Part {
     Nats,
     /// Those that start (and break) a nats-server of their own.
     OwnNats,
-    /// Those that need a browser.
-    Browser,
+    /// Those that need Chrome or Chromium.
+    Chromium,
+    /// Those that need Firefox.
+    Firefox,
 }
 
 impl Part {
-    const ALL: [Self; 5] = [Self::Kafka, Self::OwnKafka, Self::Nats, Self::OwnNats, Self::Browser];
+    const ALL: [Self; 6] =
+        [Self::Kafka, Self::OwnKafka, Self::Nats, Self::OwnNats, Self::Chromium, Self::Firefox];
 
-    /// What a test's mark (`needs Kafka and a browser: …`, in small letters) asks for.
+    /// What a test's mark (`needs Kafka and Firefox: …`, in small letters) asks for.
     pub(crate) fn of_mark(mark: &str) -> Vec<Self> {
         let words = [
             (Self::Kafka, "kafka"),
             (Self::OwnKafka, "kafka of its own"),
             (Self::Nats, "nats"),
             (Self::OwnNats, "nats of its own"),
-            (Self::Browser, "browser"),
-            (Self::Browser, "chrom"),
+            (Self::Chromium, "chromium"),
+            (Self::Firefox, "firefox"),
         ];
         let mut parts: Vec<Self> =
             words.iter().filter(|(_, word)| mark.contains(word)).map(|(part, _)| *part).collect();
@@ -50,7 +53,8 @@ impl Part {
             Self::OwnKafka => "tests with a Kafka of their own",
             Self::Nats => "nats",
             Self::OwnNats => "tests with a nats-server of their own",
-            Self::Browser => "browser",
+            Self::Chromium => "chromium",
+            Self::Firefox => "firefox",
         }
     }
 
@@ -69,17 +73,19 @@ impl Part {
 pub(crate) struct Required {
     kafka: bool,
     nats: bool,
-    browser: bool,
+    chromium: bool,
+    firefox: bool,
 }
 
 impl Required {
-    pub(crate) const ALL: Self = Self { kafka: true, nats: true, browser: true };
+    pub(crate) const ALL: Self = Self { kafka: true, nats: true, chromium: true, firefox: true };
 
     fn has(self, part: Part) -> bool {
         match part {
             Part::Kafka | Part::OwnKafka => self.kafka,
             Part::Nats | Part::OwnNats => self.nats,
-            Part::Browser => self.browser,
+            Part::Chromium => self.chromium,
+            Part::Firefox => self.firefox,
         }
     }
 }
@@ -94,8 +100,9 @@ impl FromStr for Required {
                 "all" => required = Self::ALL,
                 "kafka" => required.kafka = true,
                 "nats" => required.nats = true,
-                "browser" => required.browser = true,
-                other => return Err(format!("{other:?} is none of all, kafka, nats and browser")),
+                "chromium" => required.chromium = true,
+                "firefox" => required.firefox = true,
+                other => return Err(format!("{other:?} is none of all, kafka, nats, chromium and firefox")),
             }
         }
         Ok(required)
@@ -136,7 +143,7 @@ impl Plan {
         self.lacking.entry(part).or_insert(why);
     }
 
-    /// `kafka (no make; install: …), browser (…)`, of all that does not run; none if all does.
+    /// `kafka (no make; install: …), firefox (…)`, of all that does not run; none if all does.
     pub(crate) fn partial(&self) -> Option<String> {
         self.told(|_| true)
     }
@@ -190,22 +197,23 @@ mod tests {
 
     #[test]
     fn what_is_missing_takes_its_parts_along() {
-        use Part::{Browser, Kafka, Nats, OwnKafka};
+        use Part::{Chromium, Firefox, Kafka, Nats, OwnKafka};
         let needs = [
             need("make", &[Kafka, OwnKafka], true, State::missing("no make", &["make"])),
             need("Java", &[Kafka, OwnKafka], false, State::Found("java".into())),
             need("nats-server", &[Nats], false, State::Obtainable("go install".into())),
-            need("browser", &[Browser], false, State::missing("no Chrome or Chromium", &["chromium"])),
+            need("Chromium", &[Chromium], false, State::Found("chromium".into())),
+            need("Firefox", &[Firefox], false, State::missing("no Firefox", &["firefox-esr"])),
         ];
         let plan = Plan::new(&needs);
         assert!(!plan.builds_kafka && plan.builds_nats);
-        assert!(!plan.runs(Kafka) && plan.runs(Nats) && !plan.runs(Browser));
+        assert!(!plan.runs(Kafka) && plan.runs(Nats) && plan.runs(Chromium) && !plan.runs(Firefox));
         let partial = plan.partial().unwrap();
         assert!(partial.starts_with("kafka (no make; install: "), "{partial}");
-        assert!(partial.contains("), browser (no Chrome or Chromium; "), "{partial}");
+        assert!(partial.contains("), firefox (no Firefox; "), "{partial}");
         assert!(!partial.contains("of their own"), "said by the whole: {partial}");
-        assert!(plan.unmet("nats".parse().unwrap()).is_none());
-        assert!(plan.unmet("nats,browser".parse().unwrap()).unwrap().starts_with("browser ("));
+        assert!(plan.unmet("nats,chromium".parse().unwrap()).is_none());
+        assert!(plan.unmet("nats,firefox".parse().unwrap()).unwrap().starts_with("firefox ("));
         assert!(plan.unmet(Required::ALL).unwrap().starts_with("kafka ("));
     }
 
@@ -220,16 +228,17 @@ mod tests {
 
     #[test]
     fn marks_name_parts() {
-        assert_eq!(Part::of_mark("needs kafka and a browser: run"), [Part::Kafka, Part::Browser]);
+        assert_eq!(Part::of_mark("needs kafka and chromium: run"), [Part::Kafka, Part::Chromium]);
         assert_eq!(Part::of_mark("needs a kafka of its own: run"), [Part::OwnKafka]);
         assert_eq!(Part::of_mark("needs kafka and a nats of its own: run"), [Part::Kafka, Part::OwnNats]);
+        assert_eq!(Part::of_mark("needs nats and firefox: run"), [Part::Nats, Part::Firefox]);
         assert_eq!(Part::of_mark("needs the gateway: run"), []);
     }
 
     #[test]
     fn required_parts_are_a_list() {
         assert_eq!("all".parse(), Ok(Required::ALL));
-        assert_eq!("kafka, browser,nats".parse(), Ok(Required::ALL));
+        assert_eq!("kafka, firefox,nats,chromium".parse(), Ok(Required::ALL));
         assert!("chrome".parse::<Required>().unwrap_err().contains("none of all"));
     }
 }

@@ -19,6 +19,7 @@ pub(crate) enum System {
     Unknown,
 }
 
+const FIREFOX_ITSELF: &str = "put Firefox on PATH, from https://www.mozilla.org/firefox/";
 const CHROME_FOR_TESTING: &str = "put Chrome and ChromeDriver of one version on PATH, from https://googlechromelabs.github.io/chrome-for-testing/";
 
 impl System {
@@ -137,6 +138,10 @@ impl System {
             ("chromium-driver", Alpine) => "chromium-chromedriver",
             ("chromium-driver", _) => "chromium-driver",
             ("chromium", _) => "chromium",
+            ("firefox-esr", Ubuntu) => return Other(FIREFOX_ITSELF),
+            ("firefox-esr", MacOs) => return Casks("firefox"),
+            ("firefox-esr", Fedora | Arch) => "firefox",
+            ("firefox-esr", _) => "firefox-esr",
             ("kcat", Arch) => return Other("kcat from the AUR"),
             ("kcat", _) => "kcat",
             ("maven", _) => "maven",

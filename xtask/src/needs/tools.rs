@@ -1,16 +1,15 @@
-//! Programs that the tests start: a producer of another make, a browser and what drives it.
+//! Programs that the tests start: a producer of another make, browsers and what drives them.
 
-use super::{Need, Part, State, browser, first};
+use super::{Need, Part, State, browsers, first};
 
 /// A program that no code of ours shares anything with.
 const KCAT: &str = "the end-to-end tests produce into Kafka with it";
-const BROWSER: &str = "the browser tests drive it";
 
 /// Every package, by Debian's name, that some row of the table may ask for.
 #[cfg(test)]
 pub(super) fn packages() -> Vec<&'static str> {
-    let mut packages =
-        vec!["kcat", "chromium", "chromium-driver", "default-jdk-headless", "maven", "golang-go", "docker"];
+    let mut packages = vec!["kcat", "default-jdk-headless", "maven", "golang-go", "docker"];
+    packages.extend(browsers::PACKAGES);
     packages.extend(super::build::PACKAGES);
     packages
 }
@@ -24,10 +23,9 @@ pub(super) fn needs(obtains: bool) -> Vec<Need> {
     };
     let parts = vec![Part::Kafka, Part::OwnKafka];
     let kcat = Need { name: "kcat", state: kcat, purpose: KCAT, parts, builds: false };
-    let [chromium, driver] = browser::states(obtains);
-    let of_browser =
-        |name, state| Need { name, state, purpose: BROWSER, parts: vec![Part::Browser], builds: false };
-    vec![kcat, of_browser("browser", chromium), of_browser("ChromeDriver", driver)]
+    let mut needs = vec![kcat];
+    needs.extend(browsers::needs(obtains));
+    needs
 }
 
 /// Packages of what is not here.
@@ -36,9 +34,6 @@ pub(super) fn lacking() -> Vec<&'static str> {
     if first(&["kcat"]).is_none() {
         packages.push("kcat");
     }
-    if browser::packaged() {
-        packages.extend(browser::locate().is_none().then_some("chromium"));
-        packages.extend(browser::driver().is_none().then_some("chromium-driver"));
-    }
+    packages.extend(browsers::lacking());
     packages
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test of the workspace that can run here, against real brokers and a real browser.
+//! `cargo xtask test`: every test of the workspace that can run here, against real brokers and real browsers.
 //!
 //! First the table of what is needed ([`needs`]); what is missing takes its part of the tests along, and the summary
 //! says so. Then two passes over the same programs: first what needs nothing (with the doc tests), then what is marked
@@ -27,7 +27,7 @@ use self::{brokers::Brokers, report::Report, secrets::Secrets};
 use crate::{
     contract_tests,
     group::{self, Group},
-    needs::{self, Plan, Required},
+    needs::{self, Part, Plan, Required},
     selection::Selection,
     workspace,
 };
@@ -52,7 +52,7 @@ pub(crate) struct Args {
     /// Tests this package only (repeatable).
     #[arg(short, long = "package", value_name = "NAME")]
     package: Vec<String>,
-    /// What must run: all, or a list of kafka, nats and browser. If it cannot, nothing runs and the exit code is 3.
+    /// What must run: all, or a list of kafka, nats, chromium and firefox. If it cannot, nothing runs and the exit code is 3.
     #[arg(long, value_name = "PARTS")]
     require: Option<Required>,
     /// Takes the brokers from docker (compose.yaml) instead of starting them here.
@@ -78,6 +78,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         eprintln!("error: {error:#}\nWithout them:");
     }
     plan = Plan::new(&needs::probe(&context.obtained()));
+    if plan.runs(Part::Firefox)
+        && let Err(error) = needs::provide_geckodriver()
+    {
+        group::check_interrupted()?;
+        eprintln!("error: {error:#}");
+        plan.lack(Part::Firefox, format!("{error:#}"));
+    }
     if let Some(code) = lacks(&plan, required) {
         return Ok(code);
     }
@@ -106,7 +113,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     for line in described {
         println!("{line}");
     }
-    println!("Browser: {}", needs::browser_versions());
+    println!("Browsers: {}", needs::browser_versions());
     if let Some(contract) = contract {
         println!("Contract tests of the client: {contract}");
     }
@@ -235,7 +242,7 @@ impl Run<'_> {
                 command.arg("--");
             }
             Pass::Ignored(skips) => {
-                println!("\nNow those that need brokers and a browser");
+                println!("\nNow those that need brokers and browsers");
                 if !skips.is_empty() {
                     let file = workspace::target().join("xtask").join("test").join("skips.json");
                     fs::write(&file, serde_json::to_vec_pretty(skips)?)
@@ -252,14 +259,8 @@ impl Run<'_> {
         command
             .args(&self.args.filters)
             .envs(self.brokers.exports.iter().cloned())
+            .envs(needs::browsers())
             .env("TIDEWATER_BIN", self.binary);
-        for (name, program) in
-            [("TIDEWATER_BROWSER", needs::browser()), ("TIDEWATER_CHROMEDRIVER", needs::driver())]
-        {
-            if let Some(program) = program {
-                command.env(name, program);
-            }
-        }
         // For tests that break a broker: `$TIDEWATER_XTASK services --dir DIR up|kill|down kafka|nats`.
         command.env("TIDEWATER_XTASK", xtask);
         Ok(command)
