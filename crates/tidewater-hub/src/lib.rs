@@ -34,6 +34,7 @@
 //! | `log` | the bounded log, what lies in it, and the newest message of each key: pure |
 //! | `select` | what a client wants, whom a message wakes, and whose time is over: pure |
 //! | `state` | log and waiters under one lock |
+//! | `encoding` | what batches become in gzip and zstd, once for all clients |
 //! | `resume` | where a client starts, how far back it may go, and what it gets on its own path: pure, but for what has to be asked |
 //! | `ask` | what the source is asked while a client waits |
 //! | `backfill` | readers of the past, shared by clients |
@@ -46,6 +47,7 @@ mod ask;
 mod backfill;
 mod builder;
 mod channel;
+mod encoding;
 mod hub;
 mod log;
 #[cfg(test)]
@@ -62,6 +64,7 @@ mod wire;
 
 pub use builder::{ChannelBuilder, IntoSink, IntoSource};
 pub use channel::{Channel, Published};
+pub use encoding::Encoding;
 pub use hub::Hub;
 pub use log::LogBounds;
 pub use resume::Resume;

@@ -16,6 +16,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     backfill::{Backfill, prewarm},
+    encoding::{Item, packed::Cells},
     log::Log,
     render::{Pressed, Render},
     resume::{Topics, limit::Limits},
@@ -73,8 +74,11 @@ pub(crate) struct State {
     /// Counted up when the upstream's log turned out shorter than ours: every stream of an older one ends.
     pub(crate) generation: u64,
     /// The cursor block at the head, made when first asked for.
-    heartbeat: Option<Bytes>,
+    heartbeat: Option<Heartbeat>,
 }
+
+/// A cursor block, and what it becomes when it is compressed.
+type Heartbeat = (Bytes, Arc<Cells>);
 
 impl Shared {
     pub(crate) fn new(
@@ -226,14 +230,14 @@ impl Shared {
 
 impl State {
     /// The cursor block at the head of the log.
-    pub(crate) fn heartbeat(&mut self) -> Bytes {
+    pub(crate) fn heartbeat(&mut self) -> Item {
         let head = self.log.as_ref().map(|log| log.head().clone()).unwrap_or_default();
-        let block = self.heartbeat.get_or_insert_with(|| {
+        let (bytes, cells) = self.heartbeat.get_or_insert_with(|| {
             let mut out = BytesMut::new();
             wire::cursor(&mut out, &head);
-            out.freeze()
+            (out.freeze(), Arc::default())
         });
-        block.clone()
+        Item { bytes: bytes.clone(), cells: Some(cells.clone()) }
     }
 
     /// Removes what has become too old.

@@ -1,12 +1,14 @@
 //! One entry of the log, and the batches that entries lie in.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use tidewater_core::{
     Cursor, EpochTag, Gap, NewEpoch, Next, Position, TopicCursor, TopicName, TopicTag, sse::EventName,
 };
 use tokio::time::Instant;
+
+use crate::encoding::packed::Packed;
 
 /// One entry: what it does to a cursor, and where its bytes end.
 #[derive(Clone, Debug)]
@@ -105,6 +107,8 @@ pub(crate) struct Batch {
     pub(crate) bytes: Bytes,
     /// When it was appended.
     pub(crate) at: Instant,
+    /// What the bytes become when they are compressed.
+    pub(crate) packed: Packed,
 }
 
 impl Batch {
@@ -116,6 +120,11 @@ impl Batch {
     /// Where the bytes of the entry at `index` start.
     pub(crate) fn offset(&self, index: usize) -> usize {
         index.checked_sub(1).map_or(0, |before| self.frames[before].end)
+    }
+
+    /// Where the bytes of these entries lie.
+    pub(crate) fn range(&self, entries: Range<usize>) -> Range<usize> {
+        self.offset(entries.start)..self.offset(entries.end)
     }
 
     /// The node's cursor before the entry at `index`.
@@ -154,6 +163,7 @@ impl Batch {
             frames: frames.into(),
             bytes: bytes.freeze(),
             at: first.at,
+            packed: Packed::of(batches.iter().map(|batch| (&batch.packed, batch.frames.len(), &batch.end))),
         })
     }
 }

@@ -5,7 +5,10 @@ pub(crate) mod latest;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -29,7 +32,7 @@ pub(crate) const FIRST: u64 = 1 << 32;
 pub struct LogBounds {
     /// The most events.
     pub events: usize,
-    /// The most bytes, of wire text and book-keeping.
+    /// The most bytes: of wire text, of what it is compressed to for clients that want that, and of book-keeping.
     pub bytes: usize,
     /// How long an event stays at most.
     pub age: Duration,
@@ -59,6 +62,8 @@ pub(crate) struct Log {
     lost: BTreeMap<TopicTag, Lost>,
     /// Only where clients can be told the newest of each key.
     latest: Option<Box<Latest>>,
+    /// Bytes of what batches have become in encodings that clients want.
+    packed: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
@@ -92,6 +97,7 @@ impl Log {
             epochs: VecDeque::new(),
             lost: BTreeMap::new(),
             latest: None,
+            packed: Arc::default(),
         }
     }
 
@@ -126,9 +132,14 @@ impl Log {
         self.events
     }
 
-    /// Bytes kept.
+    /// Bytes kept, with those that are compressed.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.packed.load(Ordering::Relaxed)
+    }
+
+    /// What counts the bytes that are compressed.
+    pub(crate) fn packed(&self) -> &Arc<AtomicUsize> {
+        &self.packed
     }
 
     /// The newest message of each key, if it is known.
@@ -192,7 +203,7 @@ impl Log {
     pub(crate) fn evict(&mut self, now: Instant) {
         while let Some(oldest) = self.batches.front() {
             let full = self.batches.len() > 1
-                && (self.events > self.bounds.events || self.bytes > self.bounds.bytes);
+                && (self.events > self.bounds.events || self.bytes() > self.bounds.bytes);
             if !full && now.duration_since(oldest.at) <= self.bounds.age {
                 break;
             }

@@ -44,6 +44,9 @@ pub(crate) enum Fault {
     WakeUpForAll,
     /// A client with a selection jumps over what it has given back.
     GivenBackJumped,
+    /// A client that joins in the middle of a batch is given what the whole batch is compressed to.
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
+    RestAsWhole,
 }
 
 thread_local! {

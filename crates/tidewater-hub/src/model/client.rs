@@ -20,8 +20,9 @@ use super::{
     alarm::Alarm,
     oracle::{Complaint, Opening, Oracle, Told},
     script::{Asks, Back, Wants},
+    unpack::Unpack,
 };
-use crate::EventStream;
+use crate::{Encoding, EventStream};
 
 /// How many of its last blocks a complaint shows.
 const SHOWN: usize = 12;
@@ -49,6 +50,9 @@ pub(crate) struct Client {
     alarm: Alarm,
     /// Where what it is given is cut, for one whose socket takes a part and whose server gives the rest back.
     cuts: Option<fastrand::Rng>,
+    /// How its streams are compressed.
+    encoding: Option<Encoding>,
+    unpack: Unpack,
     decoder: Decoder,
     /// Blocks that have arrived and were not read.
     arrived: VecDeque<Event>,
@@ -90,11 +94,15 @@ impl Forged {
 }
 
 impl Client {
-    /// Of two clients whose seeds follow each other one takes all that it is given.
+    /// Of two clients whose seeds follow each other one takes all that it is given; and of as many as there are encodings
+    /// and one more, one takes each, and one none.
     pub(crate) fn new(asks: Asks, seed: u64) -> Self {
         let cuts = seed.is_multiple_of(2).then(|| fastrand::Rng::with_seed(seed));
+        let encoding = Encoding::ALL.get((seed / 2) as usize % (Encoding::ALL.len() + 1)).copied();
         Self {
             cuts,
+            encoding,
+            unpack: Unpack::new(encoding),
             asks,
             stream: None,
             node: 0,
@@ -119,13 +127,15 @@ impl Client {
         self.stream = None;
         self.arrived.clear();
         self.decoder = Decoder::new();
+        self.unpack = Unpack::new(self.encoding);
         self.begun = false;
     }
 
     pub(crate) fn connect(&mut self, stream: EventStream, node: usize, channel: usize) {
         self.note(Seen::Opens(node, channel, self.at.clone()));
         (self.node, self.channel) = (node, channel);
-        self.stream = Some(stream);
+        self.stream = Some(stream.encoded(self.encoding));
+        self.unpack = Unpack::new(self.encoding);
         self.alarm = Alarm::new();
     }
 
@@ -152,11 +162,12 @@ impl Client {
                 Err(_) => return Ok(None),
                 Ok(None) => {
                     self.note(Seen::Ends);
+                    self.unpack.end()?;
                     self.disconnect();
                 }
                 Ok(Some(chunk)) => {
                     for piece in self.taken(chunk) {
-                        self.decoder.feed(&piece);
+                        self.decoder.feed(&self.unpack.take(&piece)?);
                     }
                     while let Some(event) = self.decoder.next_event().map_err(|error| error.to_string())? {
                         self.arrived.push_back(event);

@@ -112,3 +112,9 @@ fn a_wake_up_for_nothing_is_caught() {
 fn a_client_that_jumps_over_what_it_has_given_back_is_caught() {
     is_caught(Fault::GivenBackJumped, &ALL, says("is lost"));
 }
+
+#[cfg(any(feature = "gzip", feature = "zstd"))]
+#[test]
+fn blocks_of_a_whole_batch_for_a_part_of_it_are_caught() {
+    is_caught(Fault::RestAsWhole, &ALL, says("I1:"));
+}

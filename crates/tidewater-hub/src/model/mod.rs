@@ -24,6 +24,7 @@ mod play;
 mod regressions;
 mod script;
 mod source;
+mod unpack;
 
 use proptest::{
     strategy::{Strategy as _, ValueTree as _},

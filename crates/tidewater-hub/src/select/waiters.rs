@@ -284,6 +284,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        encoding::packed::Packed,
         log::frame::{At, Frame},
         select::Pattern,
     };
@@ -351,7 +352,15 @@ mod tests {
         let kind = Kind::Message(at, Arc::new(facets.clone()));
         let (start, end) = (Arc::<Cursor>::default(), Arc::<Cursor>::default());
         let frames = [Frame { kind, id_at: 0, end: 0 }].into();
-        Batch { first: 0, start, end, frames, bytes: Bytes::new(), at: Instant::now() }
+        Batch {
+            first: 0,
+            start,
+            end,
+            frames,
+            bytes: Bytes::new(),
+            at: Instant::now(),
+            packed: Packed::default(),
+        }
     }
 
     fn facets(n: usize) -> Facets {

@@ -1,6 +1,7 @@
 //! A client's phases: the shared bytes, its own path where it needs one, heartbeats, and its end.
 
 use std::{
+    ops::Range,
     sync::{Arc, Weak},
     task::{Context, Poll, Waker, ready},
     time::Duration,
@@ -17,6 +18,10 @@ use super::{
 };
 use crate::{
     backfill::Segment,
+    encoding::{
+        Encoder, Item,
+        packed::{Cells, Unit},
+    },
     log::frame::Batch,
     resume::walk::Walk,
     select::{Select, waiters::Mark},
@@ -43,6 +48,8 @@ pub(super) struct Client {
     /// When its time is over, whatever it waits for then.
     pub(super) end: End,
     pub(super) parked: Option<Parked>,
+    /// Whether what it gets is compressed.
+    pub(super) encoded: bool,
 }
 
 /// What a client has left behind that has everything. Servers poll a body again right after each item; nothing is to be done
@@ -71,13 +78,15 @@ pub(super) enum Phase {
 /// What one step brings.
 pub(super) enum Step {
     Bytes(Bytes),
+    /// What others get as well.
+    Shared(Bytes, Arc<Cells>),
     End(Bytes),
     Again,
 }
 
 impl Client {
     /// The next bytes; `Err` with the last ones.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Bytes>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, Bytes>> {
         if self.parked_by(cx).is_some_and(|parked| parked.version == self.shared.version()) {
             return Poll::Pending;
         }
@@ -93,7 +102,8 @@ impl Client {
                 Phase::Read { .. } => self.read(&mut steps),
             };
             match ready!(step) {
-                Step::Bytes(bytes) => return Poll::Ready(Ok(bytes)),
+                Step::Bytes(bytes) => return Poll::Ready(Ok(bytes.into())),
+                Step::Shared(bytes, cells) => return Poll::Ready(Ok(Item { bytes, cells: Some(cells) })),
                 Step::End(last) => return Poll::Ready(Err(last)),
                 Step::Again => {}
             }
@@ -117,7 +127,7 @@ impl Client {
     }
 
     /// Nothing else is to be written: is it time for a cursor (I6)?
-    pub(super) fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+    pub(super) fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<Item> {
         let now = self.shared.clock.now();
         if now < self.due {
             return Poll::Pending;
@@ -151,7 +161,7 @@ impl Client {
         }
         let mut out = BytesMut::new();
         wire::cursor(&mut out, own);
-        Poll::Ready(out.freeze())
+        Poll::Ready(out.freeze().into())
     }
 
     fn shared(&mut self, cx: &mut Context<'_>, steps: &mut usize) -> Poll<Step> {
@@ -181,17 +191,24 @@ impl Client {
             drop(guard);
             return Poll::Ready(self.lag(behind, next));
         };
-        let from = (*next - batch.first) as usize;
-        *next = batch.next();
+        let (from, entries) = ((*next - batch.first) as usize, batch.frames.len());
+        let Unit { end, cursor, cells } =
+            if self.encoded { batch.packed.unit(from, entries, log.packed()) } else { Unit::rest(entries) };
+        *next = batch.first + end as u64;
         if *next == log.next() {
             // With these it has everything: so the poll after this one has nothing to do.
             park(state, &self.shared, self.slot, &mut self.parked, cx.waker());
         }
         drop(guard);
-        *at = batch.end.clone();
-        *steps = steps.saturating_sub(batch.frames.len() - from);
-        let bytes = wanted(&batch, from, &self.select);
-        Poll::Ready(if bytes.is_empty() { Step::Again } else { Step::Bytes(bytes) })
+        *at = cursor.unwrap_or_else(|| batch.end.clone());
+        *steps = steps.saturating_sub(end - from);
+        let bytes = wanted(&batch, from..end, &self.select);
+        Poll::Ready(match cells {
+            _ if bytes.is_empty() => Step::Again,
+            // Where something is left out, the block holds nothing that this client doesn't get.
+            Some(cells) if bytes.len() == batch.range(from..end).len() => Step::Shared(bytes, cells),
+            _ => Step::Bytes(bytes),
+        })
     }
 
     /// Goes back to the first event of which nothing has been sent, if `rest` is the end of the batch before the next
@@ -213,14 +230,27 @@ impl Client {
         }
         *next = batch.first + index as u64;
         self.parked = None;
-        // It has not got everything any more: it must not jump to what concerns it next.
-        #[cfg(not(test))]
-        state.waiters.unpark(self.slot);
-        #[cfg(test)]
-        crate::model::broken::given_back(&mut state.waiters, self.slot);
+        has_less(&mut state, self.slot);
         drop(state);
         *at = Arc::new(batch.cursor_at(index));
         Some(begun)
+    }
+
+    /// The same where bytes are compressed: if `rest` is all that all clients get up to the next entry, nothing of it is
+    /// sent.
+    pub(super) fn give_back_encoded(&mut self, rest: &Bytes, encoder: &mut Encoder) -> Option<usize> {
+        let Phase::Shared { next, at } = &mut self.phase else { return None };
+        let mut state = self.shared.lock();
+        let log = state.log.as_ref().filter(|_| state.generation == self.generation)?;
+        let batch = log.find(next.checked_sub(1)?)?.clone();
+        let mut units = batch.packed.ending((*next - batch.first) as usize, batch.frames.len());
+        let (start, _) = units.find(|(_, cells)| encoder.take_back(cells, rest))?;
+        *next = batch.first + start as u64;
+        self.parked = None;
+        has_less(&mut state, self.slot);
+        drop(state);
+        *at = Arc::new(batch.cursor_at(start));
+        Some(0)
     }
 
     fn own(&mut self, cx: &mut Context<'_>, steps: &mut usize) -> Poll<Step> {
@@ -284,6 +314,14 @@ fn park(state: &mut State, shared: &Shared, slot: usize, parked: &mut Option<Par
     }
 }
 
+/// A client has not got everything any more: it must not jump to what concerns it next.
+fn has_less(state: &mut State, slot: usize) {
+    #[cfg(not(test))]
+    state.waiters.unpark(slot);
+    #[cfg(test)]
+    crate::model::broken::given_back(&mut state.waiters, slot);
+}
+
 impl Drop for Client {
     fn drop(&mut self) {
         self.shared.lock().waiters.remove(self.slot);
@@ -299,19 +337,19 @@ impl State {
     }
 }
 
-/// The bytes of what a client wants of a batch: shared where they lie in one piece.
-fn wanted(batch: &Batch, from: usize, select: &Select) -> Bytes {
+/// The bytes of what a client wants of these entries of a batch: shared where they lie in one piece.
+fn wanted(batch: &Batch, entries: Range<usize>, select: &Select) -> Bytes {
     if select.is_all() {
-        return batch.bytes.slice(batch.offset(from)..);
+        return batch.bytes.slice(batch.range(entries));
     }
     let mut runs = Vec::new();
-    for index in from..batch.frames.len() {
+    for index in entries {
         if !select.wants(&batch.frames[index]) {
             continue;
         }
         let range = batch.offset(index)..batch.frames[index].end;
         match runs.last_mut() {
-            Some(std::ops::Range { end, .. }) if *end == range.start => *end = range.end,
+            Some(Range { end, .. }) if *end == range.start => *end = range.end,
             _ => runs.push(range),
         }
     }

@@ -18,7 +18,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -32,6 +32,7 @@ use self::{
     past::Past,
 };
 use crate::{
+    encoding::{Encoder, Encoding},
     resume::{
         Place, Resume,
         open::{Begun, begin, begin_now, first_block, plan},
@@ -49,12 +50,36 @@ use crate::{
 pub struct EventStream {
     queued: Option<Bytes>,
     client: Option<Client>,
+    encoder: Option<Encoder>,
 }
 
 impl EventStream {
     /// A stream that tells its client when to come back, and ends.
     pub fn closed(retry: Duration) -> Self {
-        Self { queued: Some(wire::come_back(retry)), client: None }
+        Self { queued: Some(wire::come_back(retry)), client: None, encoder: None }
+    }
+
+    /// The same stream, compressed: what all clients get is compressed once for all of them, what one gets alone for it.
+    /// `None` leaves it as it is, which suits what [a request accepts](Encoding).
+    ///
+    /// Each item can be decoded as soon as it has arrived, to its last byte, and still ends at an event boundary. The end
+    /// of the stream is the end of what is encoded, with its check sum; a stream that is dropped has none. To be called
+    /// before the stream is polled: what has come out already was not compressed.
+    ///
+    /// How long something is when it is compressed tells what is in it to who sees the wire and can put text of his own
+    /// beside it. So it is for streams that don't mix secrets with what others can write.
+    #[must_use]
+    pub fn encoded(mut self, encoding: impl Into<Option<Encoding>>) -> Self {
+        self.encoder = encoding.into().map(Encoder::new);
+        if let Some(client) = &mut self.client {
+            client.encoded = self.encoder.is_some();
+        }
+        self
+    }
+
+    /// How it is compressed, if it is.
+    pub fn encoding(&self) -> Option<Encoding> {
+        self.encoder.as_ref().map(Encoder::encoding)
     }
 
     /// Opens a stream, as far as it takes to know where it starts.
@@ -95,12 +120,18 @@ impl EventStream {
     ///
     /// Answers how many bytes of it can't be taken back and go out first: the rest of an event that has been begun, or
     /// all, where the bytes are this client's own or the log has put them elsewhere. Of several items the last one is
-    /// given back first, and the one before it only if nothing was left of it. Nobody is woken for what was given back:
+    /// given back first, and the one before it only if nothing was left of it. Of an [encoded](Self::encoded) stream an
+    /// item can be given back that all clients get, and only as a whole. Nobody is woken for what was given back:
     /// the stream is to be polled once there is room.
     ///
     /// For servers that keep no bytes for a client that does not read.
     pub fn give_back(&mut self, rest: &Bytes) -> usize {
-        self.client.as_mut().and_then(|client| client.give_back(rest)).unwrap_or(rest.len())
+        let Some(client) = &mut self.client else { return rest.len() };
+        let begun = match &mut self.encoder {
+            None => client.give_back(rest),
+            Some(encoder) => client.give_back_encoded(rest, encoder),
+        };
+        begun.unwrap_or(rest.len())
     }
 
     fn start(shared: Arc<Shared>, select: Select, lag: LagPolicy, begun: Begun) -> Self {
@@ -148,7 +179,9 @@ impl EventStream {
                 due,
                 end: End::NEVER,
                 parked: None,
+                encoded: false,
             }),
+            encoder: None,
         }
     }
 }
@@ -165,22 +198,27 @@ impl Stream for EventStream {
     type Item = Bytes;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(last) = self.client.as_ref().and_then(Client::over) {
-            (self.client, self.queued) = (None, None);
-            return Poll::Ready(Some(last));
-        }
-        if let Some(bytes) = self.queued.take() {
-            return Poll::Ready(Some(bytes));
-        }
-        let Some(client) = &mut self.client else { return Poll::Ready(None) };
-        match client.poll(cx) {
-            Poll::Ready(Ok(bytes)) => Poll::Ready(Some(bytes)),
-            Poll::Ready(Err(last)) => {
-                self.client = None;
-                Poll::Ready(Some(last))
+        let this = &mut *self;
+        let item = if let Some(last) = this.client.as_ref().and_then(Client::over) {
+            (this.client, this.queued) = (None, None);
+            last.into()
+        } else if let Some(bytes) = this.queued.take() {
+            bytes.into()
+        } else {
+            let Some(client) = &mut this.client else { return Poll::Ready(None) };
+            match client.poll(cx) {
+                Poll::Ready(Ok(item)) => item,
+                Poll::Ready(Err(last)) => {
+                    this.client = None;
+                    last.into()
+                }
+                Poll::Pending => ready!(client.poll_heartbeat(cx)),
             }
-            Poll::Pending => client.poll_heartbeat(cx).map(Some),
-        }
+        };
+        Poll::Ready(Some(match &mut this.encoder {
+            None => item.bytes,
+            Some(encoder) => encoder.encode(&item, this.client.is_none()),
+        }))
     }
 }
 
