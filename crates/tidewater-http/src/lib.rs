@@ -30,9 +30,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accept;
+mod address;
 mod body;
 mod cors;
 mod endpoint;
+mod limits;
 mod names;
 mod peer;
 mod publish;
@@ -46,9 +48,11 @@ use std::time::Duration;
 
 use tidewater_hub::Hub;
 
+pub use address::{ForwardingHeader, Proxies};
 pub use body::{Body, EventBody};
 pub use cors::Cors;
 pub use endpoint::Endpoint;
+pub use limits::{Full, Limits, LimitsConfig, LimitsStatus, Permit, Rate, RoomStatus, Which};
 pub use peer::Peer;
 pub use rejection::Rejection;
 pub use reply::Reply;

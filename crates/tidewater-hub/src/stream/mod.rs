@@ -15,6 +15,7 @@ mod lag;
 mod past;
 
 use std::{
+    any::Any,
     fmt,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
@@ -51,12 +52,13 @@ pub struct EventStream {
     queued: Option<Bytes>,
     client: Option<Client>,
     encoder: Option<Encoder>,
+    held: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl EventStream {
     /// A stream that tells its client when to come back, and ends.
     pub fn closed(retry: Duration) -> Self {
-        Self { queued: Some(wire::come_back(retry)), client: None, encoder: None }
+        Self { queued: Some(wire::come_back(retry)), client: None, encoder: None, held: None }
     }
 
     /// The same stream, compressed: what all clients get is compressed once for all of them, what one gets alone for it.
@@ -134,6 +136,12 @@ impl EventStream {
         begun.unwrap_or(rest.len())
     }
 
+    /// Keeps something until the stream is dropped, wherever it has gone to by then: a place among those that there are, say.
+    /// What was kept before is dropped.
+    pub fn hold(&mut self, kept: Box<dyn Any + Send + Sync>) {
+        self.held = Some(kept);
+    }
+
     fn start(shared: Arc<Shared>, select: Select, lag: LagPolicy, begun: Begun) -> Self {
         let made = {
             let mut state = shared.lock();
@@ -182,6 +190,7 @@ impl EventStream {
                 encoded: false,
             }),
             encoder: None,
+            held: None,
         }
     }
 }

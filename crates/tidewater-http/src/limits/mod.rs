@@ -1,0 +1,178 @@
+//! How much one client, and all of them together, may take.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `room` | places: how many are taken in all, by each address and each subject; a permit is one of them |
+//! | `counts` | how many places each key has: only of those that have any |
+//! | `returns` | when those who are turned away are to come back: pure |
+//! | `full` | that there is no place, and what a client is told |
+//! | `rate`, `buckets` | how often something may be done: pure |
+//! | `status` | how many places are taken, and how many were turned away |
+
+mod buckets;
+mod counts;
+mod full;
+mod rate;
+mod returns;
+mod room;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+pub use full::{Full, Which};
+pub use rate::Rate;
+pub use room::Permit;
+pub use status::{LimitsStatus, RoomStatus};
+
+use self::{buckets::Buckets, room::Room};
+use crate::{Peer, Proxies, address::counted};
+
+/// How many streams and connections there may be, and how often may be published: of all endpoints and listeners that it is
+/// given to together. Cloning shares it. The default limits nothing.
+///
+/// ```
+/// use tidewater_http::{Limits, LimitsConfig, Proxies, Rate};
+///
+/// # fn main() -> tidewater_core::Result<()> {
+/// let limits = Limits::new(
+///     LimitsConfig {
+///         streams: Some(50_000),
+///         streams_per_address: Some(100),
+///         publish: Some(Rate::per_second(10)),
+///         ..LimitsConfig::default()
+///     },
+///     Proxies::trust(["10.0.0.0/8"])?,
+/// );
+/// let permit = limits.stream(Some([203, 0, 113, 9].into()), None);
+/// assert!(permit.is_ok());
+/// assert_eq!(limits.status().streams.open, 1);
+/// # Ok(()) }
+/// ```
+///
+/// Addresses are counted whole in IPv4, and by their network of 64 bits in IPv6. What is kept of an address or a subject goes
+/// with its last place.
+#[derive(Clone, Debug, Default)]
+pub struct Limits(Arc<Inner>);
+
+/// What [`Limits`] limit. `None`, the default of each, is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// The most streams that are open at a time.
+    pub streams: Option<usize>,
+    /// The most of one address.
+    pub streams_per_address: Option<usize>,
+    /// The most of one subject: whom a token names.
+    pub streams_per_subject: Option<usize>,
+    /// The most connections at a time, whatever they carry.
+    pub connections: Option<usize>,
+    /// The most of one address, but for proxies that are trusted.
+    pub connections_per_address: Option<usize>,
+    /// How often one client may publish: a subject, or an address where there is none.
+    pub publish: Option<Rate>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    streams: Arc<Room>,
+    connections: Arc<Room>,
+    publish: Option<Buckets<Publisher>>,
+    refused_publishes: AtomicU64,
+    proxies: Proxies,
+}
+
+/// Who publishes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Publisher {
+    Subject(Box<str>),
+    Address(IpAddr),
+}
+
+impl Limits {
+    /// Limits for clients whose addresses are what these proxies say.
+    pub fn new(config: LimitsConfig, proxies: Proxies) -> Self {
+        let LimitsConfig { streams, streams_per_address, streams_per_subject, .. } = config;
+        Self(Arc::new(Inner {
+            streams: Arc::new(Room::new("streams", streams, streams_per_address, streams_per_subject)),
+            connections: Arc::new(Room::new(
+                "connections",
+                config.connections,
+                config.connections_per_address,
+                None,
+            )),
+            publish: config.publish.map(Buckets::new),
+            refused_publishes: AtomicU64::new(0),
+            proxies,
+        }))
+    }
+
+    /// Whose word about a client's address is taken.
+    pub fn proxies(&self) -> &Proxies {
+        &self.0.proxies
+    }
+
+    /// A place for a stream, for as long as the permit is held: see [`EventStream::hold`].
+    ///
+    /// The address is the client's ([`Proxies::client`]), the subject is whom its token names. What is `None` is not counted.
+    ///
+    /// # Errors
+    /// When there is none: what to answer then is a stream that says when to come back ([`Full`]).
+    ///
+    /// [`EventStream::hold`]: tidewater_hub::EventStream::hold
+    pub fn stream(&self, address: Option<IpAddr>, subject: Option<&str>) -> Result<Permit, Full> {
+        Room::enter(&self.0.streams, self.believed(address), subject, Instant::now())
+    }
+
+    /// A place for a connection that was accepted, for as long as the permit is held. Behind the PROXY protocol the peer
+    /// is whom that names.
+    ///
+    /// A trusted proxy's connections are of many clients, so they are counted in all only.
+    ///
+    /// # Errors
+    /// When there is none. A connection that is closed before anything was answered is an error of the network, after which
+    /// an `EventSource` comes back by itself; of another origin than its page's it may give up (Firefox).
+    pub fn connection(&self, peer: &Peer) -> Result<Permit, Full> {
+        let address = peer.address().map(|address| address.ip()).filter(|_| !self.0.proxies.trusts(peer));
+        Room::enter(&self.0.connections, self.believed(address), None, Instant::now())
+    }
+
+    /// Counts a message that a client publishes.
+    ///
+    /// # Errors
+    /// When it publishes more often than it may: how long it has to wait.
+    pub fn publish(&self, address: Option<IpAddr>, subject: Option<&str>) -> Result<(), Duration> {
+        let Some(buckets) = &self.0.publish else { return Ok(()) };
+        let publisher = match (subject, self.believed(address)) {
+            (Some(subject), _) => Publisher::Subject(subject.into()),
+            (None, Some(address)) => Publisher::Address(address),
+            (None, None) => return Ok(()),
+        };
+        buckets.take(publisher, Instant::now()).inspect_err(|_| {
+            self.0.refused_publishes.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    /// How much of it is taken.
+    pub fn status(&self) -> LimitsStatus {
+        let Inner { streams, connections, refused_publishes, proxies, .. } = &*self.0;
+        LimitsStatus {
+            streams: streams.status(),
+            connections: connections.status(),
+            refused_publishes: refused_publishes.load(Ordering::Relaxed),
+            suspicion: proxies.suspicion().map(str::to_owned),
+        }
+    }
+
+    /// What is counted of an address: nothing, where it may be a proxy's that nobody has named.
+    fn believed(&self, address: Option<IpAddr>) -> Option<IpAddr> {
+        address.filter(|_| self.0.proxies.suspicion().is_none()).map(counted)
+    }
+}
