@@ -16,11 +16,11 @@ struct Own;
 #[async_trait]
 impl Server for Own {
     async fn start(&self, mount: Mount) -> io::Result<Running> {
-        let Mount { endpoint, channel, stop } = mount;
+        let Mount { endpoint, channel, limits, stop } = mount;
         let listener = tidewater_direct::bind(([127, 0, 0, 1], 0).into())?;
         let address = listener.local_addr()?;
         let stop = tidewater_direct::graceful(channel.hub(), stop);
-        let keyed = channel.clone();
+        let (keyed, limited) = (channel.clone(), channel.clone());
         let routes = Routes::new()
             .at("/closed", endpoint)
             .open(move |head| {
@@ -29,6 +29,16 @@ impl Server for Own {
                 Some(async move {
                     match resume {
                         Ok(resume) => resume.open(&channel).await,
+                        Err(rejection) => Reply::from(rejection),
+                    }
+                })
+            })
+            .open(move |head| {
+                let channel = (head.uri.path() == "/limited").then(|| limited.clone())?;
+                let (limits, resume) = (limits.clone(), Resume::from_parts(head));
+                Some(async move {
+                    match resume {
+                        Ok(resume) => resume.open_limited(&channel, Select::all(), &limits, None).await,
                         Err(rejection) => Reply::from(rejection),
                     }
                 })

@@ -1,6 +1,7 @@
 //! Response bodies, and the heads that go with them.
 
 use std::{
+    any::Any,
     convert::Infallible,
     fmt,
     pin::Pin,
@@ -63,6 +64,13 @@ impl http_body::Body for Body {
 /// `Send + Sync`. Each item is a slice of the channel's shared wire bytes, handed over without a copy, and ends at an
 /// event boundary. Dropping it removes the subscriber at once.
 pub struct EventBody(EventStream);
+
+impl EventBody {
+    /// As [`EventStream::hold`].
+    pub fn hold(&mut self, kept: Box<dyn Any + Send + Sync>) {
+        self.0.hold(kept);
+    }
+}
 
 impl From<EventStream> for EventBody {
     fn from(stream: EventStream) -> Self {

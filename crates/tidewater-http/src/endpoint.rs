@@ -10,10 +10,10 @@ use std::{
 };
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
-use tidewater_hub::Channel;
+use tidewater_hub::{Channel, Select};
 use tower::Service;
 
-use crate::{Body, Cors, Rejection, Resume, publish::publish};
+use crate::{Body, Cors, Limits, Rejection, Reply, Resume, publish::publish};
 
 /// Serves one channel. Cloning shares it.
 ///
@@ -29,6 +29,7 @@ struct Settings {
     publish: bool,
     max_body: usize,
     body_timeout: Duration,
+    limits: Option<Limits>,
 }
 
 impl Endpoint {
@@ -40,6 +41,7 @@ impl Endpoint {
             publish: false,
             max_body: 1 << 20,
             body_timeout: Duration::from_secs(30),
+            limits: None,
         }))
     }
 
@@ -65,6 +67,16 @@ impl Endpoint {
     #[must_use]
     pub fn body_timeout(self, longest: Duration) -> Self {
         self.with(|settings| settings.body_timeout = longest)
+    }
+
+    /// How many streams there may be, and how often may be published: together with all else that has the same limits. None
+    /// by default.
+    ///
+    /// Where a request comes from is its extension [`Peer`](crate::Peer). The adapters and `tidewater-direct` put it in;
+    /// whoever mounts the endpoint himself, as a tower service, does so too, or limits per address are off.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        self.with(|settings| settings.limits = Some(limits))
     }
 
     /// Its channel.
@@ -98,7 +110,7 @@ impl Endpoint {
         let (parts, body) = request.into_parts();
         let mut response = match parts.method {
             Method::GET | Method::HEAD => match Resume::from_parts(&parts) {
-                Ok(resume) => resume.open(&self.0.channel).await.into_response(),
+                Ok(resume) => self.open(resume).await.into_response(),
                 Err(rejection) => rejection.into_response(),
             },
             Method::POST => self.post(&parts, body).await.unwrap_or_else(Rejection::into_response),
@@ -109,12 +121,20 @@ impl Endpoint {
         response
     }
 
+    async fn open(&self, resume: Resume) -> Reply {
+        let Settings { channel, limits, .. } = &*self.0;
+        match limits {
+            Some(limits) => resume.open_limited(channel, Select::all(), limits, None).await,
+            None => resume.open(channel).await,
+        }
+    }
+
     async fn post<B>(&self, parts: &Parts, body: B) -> Result<Response<Body>, Rejection>
     where
         B: http_body::Body,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let Settings { channel, cors, publish: allowed, max_body, body_timeout } = &*self.0;
+        let Settings { channel, cors, publish: allowed, max_body, body_timeout, limits } = &*self.0;
         if !allowed {
             return Err(Rejection::new(
                 StatusCode::FORBIDDEN,
@@ -125,7 +145,7 @@ impl Endpoint {
                 ),
             ));
         }
-        publish(channel, cors, *max_body, *body_timeout, parts, body).await
+        publish(channel, cors, *max_body, *body_timeout, limits.as_ref(), parts, body).await
     }
 
     fn options(&self, parts: &Parts) -> Response<Body> {

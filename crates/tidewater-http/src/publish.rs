@@ -10,7 +10,10 @@ use tidewater_core::{Error, ErrorKind, Headers, Message, Position, payload, sse:
 use tidewater_hub::Channel;
 use tokio::time::timeout;
 
-use crate::{Body, Cors, Rejection, body, cors::default_port, query::pairs};
+use crate::{Body, Cors, Limits, Rejection, body, cors::default_port, query::pairs};
+
+/// The most bytes that a key or the name of an event may have.
+const MOST_NAME: usize = 4 << 10;
 
 /// Publishes the body: 202 with where the broker put it.
 pub(crate) async fn publish<B>(
@@ -18,6 +21,7 @@ pub(crate) async fn publish<B>(
     cors: &Cors,
     max_body: usize,
     body_timeout: Duration,
+    limits: Option<&Limits>,
     parts: &Parts,
     body: B,
 ) -> Result<Response<Body>, Rejection>
@@ -25,7 +29,9 @@ where
     B: http_body::Body,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
+    // Only then: a page of another origin could use up what its visitor may publish.
     check_origin(cors, parts)?;
+    check_rate(limits, parts)?;
     let asked = Asked::read(parts.uri.query())?;
     let mut message = Message::new(channel.name(), read(body, max_body, body_timeout).await?);
     message.key = asked.key;
@@ -68,11 +74,18 @@ struct Asked {
 impl Asked {
     fn read(query: Option<&str>) -> Result<Self, Rejection> {
         let mut asked = Self { key: None, event: None };
-        for pair in pairs(query) {
+        for pair in pairs(query)? {
             let twice = |name: &str| {
                 Err(Rejection::bad_request(format!("?{name}= is given twice: a message has one")))
             };
             match &*pair.name {
+                "key" | "event" if pair.value.len() > MOST_NAME => {
+                    return Err(Rejection::bad_request(format!(
+                        "?{}= has {} bytes: {MOST_NAME} at most (what is longer belongs into the body)",
+                        pair.name,
+                        pair.value.len()
+                    )));
+                }
                 "key" if asked.key.is_some() => return twice("key"),
                 "key" => asked.key = Some(pair.value.into()),
                 "event" if asked.event.is_some() => return twice("event"),
@@ -135,6 +148,15 @@ fn check_origin(cors: &Cors, parts: &Parts) -> Result<(), Rejection> {
             String::from_utf8_lossy(origin.as_bytes())
         ),
     ))
+}
+
+fn check_rate(limits: Option<&Limits>, parts: &Parts) -> Result<(), Rejection> {
+    let Some(limits) = limits else { return Ok(()) };
+    let address = limits.client(parts.extensions.get(), &parts.headers);
+    limits.publish(address, None).map_err(|wait| {
+        let text = format!("this client publishes more often than it may here: wait {wait:.1?}");
+        Rejection::new(StatusCode::TOO_MANY_REQUESTS, text).retry_after(wait)
+    })
 }
 
 /// Whether an origin is the one that the request was sent to. The scheme is not looked at, as a proxy may have taken
@@ -246,9 +268,12 @@ mod tests {
             "event=%ff",
             "key=a&key=b",
             "event=a&event=b",
+            &format!("key={}", "%61".repeat(MOST_NAME + 1)),
+            &format!("event={}", "a".repeat(MOST_NAME + 1)),
         ] {
             assert_eq!(Asked::read(Some(query)).unwrap_err().status(), 400, "{query}");
         }
+        assert!(Asked::read(Some(&format!("key={}", "%61".repeat(MOST_NAME)))).is_ok());
         let asked = Asked::read(Some("key=%ff&event=order.created&topic=x")).unwrap();
         assert_eq!(asked.key.as_deref(), Some(&b"\xff"[..]));
         assert_eq!(asked.event.as_ref().map(EventName::as_str), Some("order.created"));

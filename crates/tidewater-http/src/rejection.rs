@@ -1,8 +1,8 @@
 //! What a request is refused with.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, time::Duration};
 
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, header};
 use serde_json::json;
 
 use crate::{Body, body};
@@ -12,15 +12,21 @@ use crate::{Body, body};
 pub struct Rejection {
     status: StatusCode,
     message: String,
+    /// When it is worth to ask again, in whole seconds (RFC 9110, §10.2.3).
+    retry_after: Option<u64>,
 }
 
 impl Rejection {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), retry_after: None }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(crate) fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait.as_millis().div_ceil(1000) as u64), ..self }
     }
 
     /// The status.
@@ -33,9 +39,13 @@ impl Rejection {
         &self.message
     }
 
-    /// The answer: `{"error": "…"}`.
+    /// The answer: `{"error": "…"}`, with `Retry-After` where it is known.
     pub fn into_response(self) -> Response<Body> {
-        body::json(self.status, &json!({ "error": self.message }))
+        let mut response = body::json(self.status, &json!({ "error": self.message }));
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
 

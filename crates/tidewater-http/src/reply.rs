@@ -1,5 +1,7 @@
 //! An answer, ready to go out through any framework.
 
+use std::any::Any;
+
 use http::Response;
 use tidewater_hub::EventStream;
 
@@ -16,6 +18,16 @@ impl Reply {
     /// The response, to send or to add headers to.
     pub fn into_response(self) -> Response<Body> {
         self.0
+    }
+
+    /// Keeps something for as long as the stream is there, such as a [`Permit`](crate::Permit); where it is none, it is
+    /// dropped.
+    #[must_use = "this is the answer"]
+    pub fn hold(mut self, kept: impl Any + Send + Sync) -> Self {
+        if let Body::Events(events) = self.0.body_mut() {
+            events.hold(Box::new(kept));
+        }
+        self
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a request asks a channel for, read from its head.
 
-use std::time::SystemTime;
+use std::{net::IpAddr, time::SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts};
@@ -8,8 +8,9 @@ use serde_json::json;
 use tidewater_hub::{Channel, LagPolicy, Select};
 
 use crate::{
-    Body, Rejection, Reply,
+    Body, Limits, Peer, Proxies, Rejection, Reply,
     accept::{Accepted, accepted},
+    address::ForwardingHeader,
     body, names,
     query::pairs,
     since,
@@ -44,6 +45,9 @@ pub struct Resume {
     wants: Wants,
     /// `?lag=` of a client without an id, as it came: only the channel knows what it allows.
     lag: Option<String>,
+    peer: Option<Peer>,
+    /// What proxies say of where it comes from.
+    forwarding: HeaderMap,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +71,12 @@ impl Resume {
     /// 400 for another value of the query that can't be read, or a parameter that is misspelled; 406 where `Accept`
     /// excludes events and JSON.
     pub fn from_parts(parts: &Parts) -> Result<Self, Rejection> {
-        Self::from_head(&parts.method, parts.uri.query(), &parts.headers)
+        let resume = Self::from_head(&parts.method, parts.uri.query(), &parts.headers)?;
+        Ok(Self { peer: parts.extensions.get().copied(), ..resume })
     }
 
-    /// [`from_parts`](Self::from_parts), for frameworks that don't have them.
+    /// [`from_parts`](Self::from_parts), for frameworks that don't have them. Where it comes from is said by
+    /// [`from_peer`](Self::from_peer).
     ///
     /// # Errors
     /// As [`from_parts`](Self::from_parts).
@@ -83,7 +89,7 @@ impl Resume {
             },
         };
         let mut asked = Asked::default();
-        for pair in pairs(query) {
+        for pair in pairs(query)? {
             match &*pair.name {
                 "last_event_id" | "lastEventId" => asked.id = asked.id.or(Some(pair.lossy())),
                 "since" => asked.start = Some(since::parse(&pair.text()?, SystemTime::now())?),
@@ -117,7 +123,25 @@ impl Resume {
         let lag = lag.filter(|_| last_event_id.is_none());
         let resume =
             tidewater_hub::Resume { last_event_id, start, select: asked.into_select()?, lag: policy };
-        Ok(Self { resume, wants, lag })
+        let mut forwarding = HeaderMap::new();
+        for name in [ForwardingHeader::XForwardedFor, ForwardingHeader::Forwarded].map(ForwardingHeader::name)
+        {
+            for value in headers.get_all(&name) {
+                forwarding.append(&name, value.clone());
+            }
+        }
+        Ok(Self { resume, wants, lag, peer: None, forwarding })
+    }
+
+    /// Where it comes from. [`from_parts`](Self::from_parts) takes it from the extension [`Peer`].
+    #[must_use]
+    pub fn from_peer(self, peer: Peer) -> Self {
+        Self { peer: Some(peer), ..self }
+    }
+
+    /// The address of its client: as [`Proxies::client`] has it, and `None` where nobody has said where it comes from.
+    pub fn client(&self, proxies: &Proxies) -> Option<IpAddr> {
+        proxies.client(self.peer.as_ref()?, &self.forwarding)
     }
 
     /// Checks that the channel allows what `?lag=` asks for; [`open`](Self::open) does it too. Whoever comes back with
@@ -158,6 +182,29 @@ impl Resume {
                 Err(rejection) => rejection.into(),
             },
             Wants::Cursor => cursor(channel).await.map_or_else(Reply::from, Reply),
+        }
+    }
+
+    /// [`open_selected`](Self::open_selected), if there is a place for one more stream of its client, and of a subject if it
+    /// has one. If there is none it is answered with a stream that says when to come back ([`Full`](crate::Full)). Whoever asks
+    /// for the cursor needs no place.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn open_limited(
+        self,
+        channel: &Channel,
+        select: Select,
+        limits: &Limits,
+        subject: Option<&str>,
+    ) -> Reply {
+        if self.wants == Wants::Cursor {
+            return self.open_selected(channel, select).await;
+        }
+        let address = limits.client(self.peer.as_ref(), &self.forwarding);
+        match limits.stream(address, subject) {
+            Ok(permit) => self.open_selected(channel, select).await.hold(permit),
+            Err(full) => full.into(),
         }
     }
 }

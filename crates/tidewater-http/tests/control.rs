@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, BodyStream, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
 use support::Site;
-use tidewater_http::{Body, LAST_EVENT_ID, TIDEWATER_CURSOR};
+use tidewater_http::{Body, LAST_EVENT_ID, Peer, TIDEWATER_CURSOR};
 use tidewater_hub::UpstreamState;
 use tidewater_testkit::web::{self, Mount, Running, Server};
 
@@ -37,6 +37,9 @@ enum Fault {
     CutsWhenStopped,
     IsBusyWhenDraining,
     IsBusyWhenDown,
+    IsBusyWhenFull,
+    LosesThePeer,
+    LosesForwarding,
 }
 
 #[derive(Debug)]
@@ -88,6 +91,12 @@ async fn route(
             request.headers_mut().insert(header::CONTENT_LENGTH, length);
             while request.body_mut().frame().await.is_some() {}
         }
+        Fault::LosesThePeer => {
+            request.extensions_mut().remove::<Peer>();
+        }
+        Fault::LosesForwarding => {
+            request.headers_mut().remove("x-forwarded-for");
+        }
         Fault::LosesTheOrigin => {
             request.headers_mut().remove(header::ORIGIN);
         }
@@ -97,7 +106,11 @@ async fn route(
         Fault::IsBusyWhenDown if down => return boxed(support::status(StatusCode::SERVICE_UNAVAILABLE)),
         _ => {}
     }
+    let limits = site.limits.clone();
     let mut response = support::route(site, request).await;
+    if fault == Fault::IsBusyWhenFull && limits.status().streams.refused_by_address > 0 {
+        return boxed(support::status(StatusCode::SERVICE_UNAVAILABLE));
+    }
     match (fault, origin) {
         (Fault::AddsAHeader, _) => {
             response.headers_mut().insert("x-powered-by", HeaderValue::from_static("hyper"));
@@ -182,4 +195,8 @@ caught! {
     i9_shutdown_ends_streams: CutsWhenStopped;
     i9_a_stream_while_draining_is_told_to_come_back: IsBusyWhenDraining;
     i10_a_source_that_is_down_turns_nobody_away: IsBusyWhenDown;
+    i10_a_stream_over_the_limit_is_told_to_come_back:
+        IsBusyWhenFull, LosesThePeer, LosesForwarding, KeepsClientsThatWent;
+    a_proxy_that_is_not_trusted_puts_limits_per_address_off: LosesThePeer, LosesForwarding;
+    a_post_over_the_rate_is_refused: LosesThePeer, LosesForwarding, LosesTheOrigin;
 }

@@ -43,7 +43,7 @@ use rocket::{
     request::{FromRequest, Outcome},
     response::{self, Responder},
 };
-use tidewater_http::{DRAIN_DEADLINE, Rejection};
+use tidewater_http::{DRAIN_DEADLINE, Limits, Rejection};
 use tidewater_hub::{Channel, Hub, Select};
 
 pub use routes::routes;
@@ -70,6 +70,21 @@ impl Resume {
     /// Safe.
     pub async fn open_selected(self, channel: &Channel, select: Select) -> EventStream {
         EventStream(self.0.open_selected(channel, select).await.into_response())
+    }
+
+    /// [`open_selected`](Self::open_selected), if there is a place for one more stream of its client, and of a subject if it
+    /// has one: see [`tidewater_http::Resume::open_limited`].
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn open_limited(
+        self,
+        channel: &Channel,
+        select: Select,
+        limits: &Limits,
+        subject: Option<&str>,
+    ) -> EventStream {
+        EventStream(self.0.open_limited(channel, select, limits, subject).await.into_response())
     }
 }
 

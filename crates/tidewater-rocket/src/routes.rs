@@ -9,7 +9,7 @@ use rocket::{
     http::{Method, Status},
     route::{Handler, Outcome},
 };
-use tidewater_http::Endpoint;
+use tidewater_http::{Endpoint, Peer};
 
 use crate::body;
 
@@ -63,6 +63,9 @@ pub(crate) fn parts(request: &Request<'_>) -> Parts {
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(header.value.as_bytes())) {
             parts.headers.append(name, value);
         }
+    }
+    if let Some(address) = request.remote() {
+        parts.extensions.insert(Peer::Address(address));
     }
     // HTTP/2 has it in the URI, which rocket doesn't keep.
     if let (header::Entry::Vacant(none), Some(host)) = (parts.headers.entry(header::HOST), request.host())

@@ -11,6 +11,7 @@ use rocket::{
     fairing::AdHoc,
     get, routes,
 };
+use tidewater_http::Limits;
 use tidewater_hub::{Channel, Select};
 use tidewater_rocket::{EventStream, Resume};
 use tidewater_testkit::web::{Mount, Notices, Running, Server};
@@ -24,6 +25,11 @@ async fn open(resume: Resume, channel: &State<Channel>) -> EventStream {
     resume.open(channel).await
 }
 
+#[get("/limited")]
+async fn limited(resume: Resume, channel: &State<Channel>, limits: &State<Limits>) -> EventStream {
+    resume.open_limited(channel, Select::all(), limits, None).await
+}
+
 #[get("/keys/<key>")]
 async fn keys(key: String, resume: Resume, channel: &State<Channel>) -> EventStream {
     channel.stream(resume, Select::key(key)).await.into()
@@ -32,7 +38,7 @@ async fn keys(key: String, resume: Resume, channel: &State<Channel>) -> EventStr
 #[async_trait]
 impl Server for Rocketed {
     async fn start(&self, mount: Mount) -> io::Result<Running> {
-        let Mount { endpoint, channel, stop } = mount;
+        let Mount { endpoint, channel, limits, stop } = mount;
         let config = Config {
             port: 0,
             log_level: LogLevel::Off,
@@ -49,8 +55,9 @@ impl Server for Rocketed {
                 Box::pin(async {})
             }))
             .manage(channel)
+            .manage(limits)
             .mount("/closed", tidewater_rocket::routes(endpoint))
-            .mount("/", routes![open, keys])
+            .mount("/", routes![open, limited, keys])
             .ignite()
             .await
             .map_err(io::Error::other)?;

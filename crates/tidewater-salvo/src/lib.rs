@@ -37,11 +37,12 @@ use std::{convert::Infallible, time::Duration};
 use http_body_util::BodyExt;
 use salvo::{
     Depot, Extractible, FlowCtrl, Handler, Request, Response, Scribe, async_trait,
+    conn::SocketAddr,
     extract::Metadata,
     http::{ResBody, header},
     server::ServerHandle,
 };
-use tidewater_http::{Body, Endpoint, Rejection};
+use tidewater_http::{Body, Endpoint, Limits, Peer, Rejection};
 use tidewater_hub::{Channel, EventStream, Hub, Select};
 
 /// Serves a channel, or an [`Endpoint`] with CORS and publishing: every method.
@@ -60,6 +61,9 @@ impl Handler for Sse {
         *request.method_mut() = req.method().clone();
         *request.uri_mut() = req.uri().clone();
         *request.headers_mut() = req.headers().clone();
+        if let Some(peer) = peer(req) {
+            request.extensions_mut().insert(peer);
+        }
         Reply(self.0.respond(request).await).render(res);
     }
 }
@@ -87,6 +91,21 @@ impl Resume {
     pub async fn open_selected(self, channel: &Channel, select: Select) -> Reply {
         Reply(self.0.open_selected(channel, select).await.into_response())
     }
+
+    /// [`open_selected`](Self::open_selected), if there is a place for one more stream of its client, and of a subject if it
+    /// has one: see [`tidewater_http::Resume::open_limited`].
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn open_limited(
+        self,
+        channel: &Channel,
+        select: Select,
+        limits: &Limits,
+        subject: Option<&str>,
+    ) -> Reply {
+        Reply(self.0.open_limited(channel, select, limits, subject).await.into_response())
+    }
 }
 
 impl From<Resume> for tidewater_hub::Resume {
@@ -103,10 +122,23 @@ impl<'ex> Extractible<'ex> for Resume {
 
     #[allow(refining_impl_trait, reason = "the error is part of the contract: 400 or 406")]
     async fn extract(req: &'ex mut Request, _: &'ex mut Depot) -> Result<Self, Reply> {
-        tidewater_http::Resume::from_head(req.method(), req.uri().query(), req.headers())
-            .map(Self)
-            .map_err(Reply::from)
+        let resume = tidewater_http::Resume::from_head(req.method(), req.uri().query(), req.headers())?;
+        Ok(Self(match peer(req) {
+            Some(peer) => resume.from_peer(peer),
+            None => resume,
+        }))
     }
+}
+
+/// Where a request comes from: what a server before salvo has said in its extensions, else what salvo knows.
+fn peer(req: &Request) -> Option<Peer> {
+    req.extensions().get().copied().or_else(|| match req.remote_addr() {
+        SocketAddr::IPv4(address) => Some(Peer::Address((*address).into())),
+        SocketAddr::IPv6(address) => Some(Peer::Address((*address).into())),
+        #[cfg(unix)]
+        SocketAddr::Unix(_) => Some(Peer::Unix),
+        _ => None,
+    })
 }
 
 /// An answer: of a stream, of what [`Resume::open`] gives, or a refusal.

@@ -6,6 +6,7 @@ use std::io;
 
 use async_trait::async_trait;
 use salvo::{conn::Acceptor, prelude::*};
+use tidewater_http::Limits;
 use tidewater_hub::{Channel, Select};
 use tidewater_salvo::{Reply, Resume};
 use tidewater_testkit::web::{Mount, Running, Server};
@@ -16,13 +17,14 @@ struct Salvo;
 #[async_trait]
 impl Server for Salvo {
     async fn start(&self, mount: Mount) -> io::Result<Running> {
-        let Mount { endpoint, channel, stop } = mount;
+        let Mount { endpoint, channel, limits, stop } = mount;
         let acceptor = TcpListener::new("127.0.0.1:0").try_bind().await.map_err(io::Error::other)?;
         let address = acceptor.holdings()[0].local_addr.clone().into_std().unwrap();
         let hub = channel.hub().clone();
         let router = Router::new()
             .push(Router::with_path("closed").goal(tidewater_salvo::sse(endpoint)))
             .push(Router::with_path("open").get(Open(channel.clone())))
+            .push(Router::with_path("limited").get(Limited(channel.clone(), limits)))
             .push(Router::with_path("keys/{key}").get(Keys(channel)));
         let server = salvo::Server::new(acceptor);
         tokio::spawn(tidewater_salvo::graceful(&hub, server.handle(), stop));
@@ -36,6 +38,15 @@ struct Open(Channel);
 impl Open {
     async fn handle(&self, resume: Resume) -> Reply {
         resume.open(&self.0).await
+    }
+}
+
+struct Limited(Channel, Limits);
+
+#[handler]
+impl Limited {
+    async fn handle(&self, resume: Resume) -> Reply {
+        resume.open_limited(&self.0, Select::all(), &self.1, None).await
     }
 }
 

@@ -35,13 +35,13 @@
 //!
 //! Its methods and CORS are the application's, by warp's own filters.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, net::SocketAddr};
 
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, Method, Request, header, request::Parts};
 use http_body::Frame;
 use http_body_util::StreamBody;
-use tidewater_http::{Body, Endpoint, Rejection, Reply, Resume};
+use tidewater_http::{Body, Endpoint, Peer, Rejection, Reply, Resume};
 use tidewater_hub::Hub;
 use warp::{Filter, filters::path::FullPath, host::Authority, reply::Response};
 
@@ -105,11 +105,15 @@ pub struct Rejected(pub Rejection);
 
 impl warp::reject::Reject for Rejected {}
 
-/// The request's head.
+/// The request's head. Where it comes from is what a server before warp has said in its extensions, else what warp knows.
 fn head() -> impl Filter<Extract = (Parts,), Error = Infallible> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     let host = warp::host::optional().or(warp::any().map(|| None)).unify();
-    warp::method().and(warp::path::full()).and(query).and(host).and(warp::header::headers_cloned()).map(parts)
+    let peer = warp::ext::optional()
+        .and(warp::addr::remote())
+        .map(|said: Option<Peer>, known: Option<SocketAddr>| said.or(known.map(Peer::from)));
+    let headers = warp::header::headers_cloned();
+    warp::method().and(warp::path::full()).and(query).and(host).and(headers).and(peer).map(parts)
 }
 
 fn parts(
@@ -118,6 +122,7 @@ fn parts(
     query: String,
     host: Option<Authority>,
     mut headers: HeaderMap,
+    peer: Option<Peer>,
 ) -> Parts {
     if let (header::Entry::Vacant(none), Some(host)) = (headers.entry(header::HOST), host)
         && let Ok(host) = HeaderValue::try_from(host.as_str())
@@ -127,6 +132,9 @@ fn parts(
     let mut request = Request::new(());
     *request.method_mut() = method;
     *request.headers_mut() = headers;
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(peer);
+    }
     // Both came out of a URI.
     if let Ok(uri) = format!("{}?{query}", path.as_str()).parse() {
         *request.uri_mut() = uri;

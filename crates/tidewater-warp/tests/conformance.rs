@@ -16,7 +16,7 @@ struct Warp;
 #[async_trait]
 impl Server for Warp {
     async fn start(&self, mount: Mount) -> io::Result<Running> {
-        let Mount { endpoint, channel, stop } = mount;
+        let Mount { endpoint, channel, limits, stop } = mount;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let with_channel = {
@@ -31,6 +31,16 @@ impl Server for Warp {
             .then(|resume: tidewater_http::Resume, channel| async move {
                 tidewater_warp::reply(resume.open(&channel).await)
             });
+        let limited = warp::path!("limited")
+            .and(warp::get())
+            .and(tidewater_warp::resume())
+            .and(with_channel.clone())
+            .then(move |resume: tidewater_http::Resume, channel| {
+                let limits = limits.clone();
+                async move {
+                    tidewater_warp::reply(resume.open_limited(&channel, Select::all(), &limits, None).await)
+                }
+            });
         let keys = warp::path!("keys" / String)
             .and(warp::get())
             .and(tidewater_warp::resume())
@@ -38,7 +48,7 @@ impl Server for Warp {
             .then(|key: String, resume, channel: tidewater_hub::Channel| async move {
                 tidewater_warp::reply(channel.stream(resume, Select::key(key)).await)
             });
-        let routes = closed.or(open.or(keys).recover(tidewater_warp::recover));
+        let routes = closed.or(open.or(limited).or(keys).recover(tidewater_warp::recover));
         let stop = tidewater_warp::graceful(channel.hub(), stop);
         let done = tokio::spawn(warp::serve(routes).incoming(listener).graceful(stop).run());
         Ok(Running { address, done })

@@ -22,7 +22,7 @@ mod tests;
 use std::{
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -34,6 +34,8 @@ pub use room::Permit;
 pub use status::{LimitsStatus, RoomStatus};
 
 use self::{buckets::Buckets, room::Room};
+use http::HeaderMap;
+
 use crate::{Peer, Proxies, address::counted};
 
 /// How many streams and connections there may be, and how often may be published: of all endpoints and listeners that it is
@@ -87,6 +89,7 @@ struct Inner {
     publish: Option<Buckets<Publisher>>,
     refused_publishes: AtomicU64,
     proxies: Proxies,
+    unknown: OnceLock<()>,
 }
 
 /// Who publishes.
@@ -111,12 +114,30 @@ impl Limits {
             publish: config.publish.map(Buckets::new),
             refused_publishes: AtomicU64::new(0),
             proxies,
+            unknown: OnceLock::new(),
         }))
     }
 
     /// Whose word about a client's address is taken.
     pub fn proxies(&self) -> &Proxies {
         &self.0.proxies
+    }
+
+    /// The address of a request's client, as [`Proxies::client`] has it. `None` too where nobody has said where the request
+    /// comes from, which is logged once if it matters.
+    pub fn client(&self, peer: Option<&Peer>, headers: &HeaderMap) -> Option<IpAddr> {
+        if let Some(peer) = peer {
+            return self.0.proxies.client(peer, headers);
+        }
+        let Inner { streams, publish, unknown, .. } = &*self.0;
+        if streams.is_per_address() || publish.is_some() {
+            unknown.get_or_init(|| {
+                tracing::warn!(
+                    "nobody says where requests come from, so limits per address are off: the server has to put http::Peer into a request's extensions"
+                );
+            });
+        }
+        None
     }
 
     /// A place for a stream, for as long as the permit is held: see [`EventStream::hold`].

@@ -83,6 +83,10 @@ impl Room {
         full
     }
 
+    pub(super) fn is_per_address(&self) -> bool {
+        self.addresses.is_some()
+    }
+
     pub(super) fn status(&self) -> RoomStatus {
         let refused = |which: Which| self.refused[which as usize].load(Ordering::Relaxed);
         RoomStatus {

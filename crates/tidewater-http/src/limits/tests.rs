@@ -36,7 +36,7 @@ fn places_are_limited_in_all_by_address_and_by_subject_and_given_back() {
     let RoomStatus { refused, refused_by_address, refused_by_subject, .. } = limits.status().streams;
     assert_eq!((refused, refused_by_address, refused_by_subject), (1, 1, 1));
 
-    permits.remove(0);
+    drop(permits.remove(0));
     permits.push(which(a, Some("ada")).unwrap());
     drop(permits);
     let streams = limits.status().streams;

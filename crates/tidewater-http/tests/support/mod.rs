@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
-use tidewater_http::{Body, Endpoint, Reply, Resume};
+use tidewater_http::{Body, Endpoint, Limits, Peer, Reply, Resume};
 use tidewater_hub::{Channel, Select};
 use tidewater_testkit::web::{Mount, Running};
 use tokio::net::TcpListener;
@@ -17,6 +17,7 @@ use tower::ServiceExt;
 pub struct Site {
     pub endpoint: Endpoint,
     pub channel: Channel,
+    pub limits: Limits,
 }
 
 /// Serves until the mount's `stop`, then drains, then waits for the connections.
@@ -30,19 +31,20 @@ where
 {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let Mount { endpoint, channel, stop } = mount;
+    let Mount { endpoint, channel, limits, stop } = mount;
     let stop = tidewater_http::drained(channel.hub().clone(), stop);
-    let site = Site { endpoint, channel };
+    let site = Site { endpoint, channel, limits };
     let done = tokio::spawn(async move {
         let graceful = GracefulShutdown::new();
         let mut stop = std::pin::pin!(stop);
         loop {
-            let (socket, _) = tokio::select! {
+            let (socket, peer) = tokio::select! {
                 accepted = listener.accept() => accepted.unwrap(),
                 () = &mut stop => break,
             };
             let (site, route) = (site.clone(), route.clone());
-            let service = service_fn(move |request| {
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(Peer::Address(peer));
                 let answer = route(site.clone(), request);
                 async move { Ok::<_, Infallible>(answer.await) }
             });
@@ -67,6 +69,10 @@ pub async fn route(site: Site, request: Request<Incoming>) -> Response<Body> {
     }
     match Resume::from_parts(&parts) {
         Err(rejection) => rejection.into_response(),
+        Ok(resume) if parts.uri.path() == "/limited" => {
+            let Site { channel, limits, .. } = site;
+            resume.open_limited(&channel, Select::all(), &limits, None).await.into_response()
+        }
         Ok(resume) => match parts.uri.path().strip_prefix("/keys/") {
             Some(key) => {
                 Reply::from(site.channel.stream(resume, Select::key(key.to_owned())).await).into_response()

@@ -33,7 +33,7 @@ use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use tidewater_http::Endpoint;
+use tidewater_http::{Endpoint, Limits};
 use tidewater_hub::Channel;
 use tokio::task::JoinHandle;
 
@@ -48,6 +48,7 @@ pub trait Server: fmt::Debug + Send + Sync {
     /// |---|---|
     /// | `/closed` | the closed form of [`Mount::endpoint`] |
     /// | `/open` | `GET`: a handler that lets the request be answered: `resume.open(&channel)` |
+    /// | `/limited` | `GET`: the same within limits: `resume.open_limited(&channel, Select::all(), &limits, None)` |
     /// | `/keys/KEY` | `GET`: a handler that makes the stream: `channel.stream(resume, Select::key(KEY))` |
     ///
     /// and with the adapter's graceful shutdown when [`Mount::stop`] resolves.
@@ -80,6 +81,8 @@ pub struct Mount {
     pub endpoint: Endpoint,
     /// For the open forms.
     pub channel: Channel,
+    /// For the open form with limits.
+    pub limits: Limits,
     /// Resolves when the server shall shut down gracefully.
     pub stop: BoxFuture<'static, ()>,
 }
@@ -176,10 +179,13 @@ macro_rules! web_suite {
             a_post_publishes,
             a_post_is_refused_for_cause,
             cors_is_for_listed_origins,
+            a_post_over_the_rate_is_refused,
             a_client_that_goes_is_noticed,
             i9_shutdown_ends_streams,
             i9_a_stream_while_draining_is_told_to_come_back,
             i10_a_source_that_is_down_turns_nobody_away,
+            i10_a_stream_over_the_limit_is_told_to_come_back,
+            a_proxy_that_is_not_trusted_puts_limits_per_address_off,
         }
     };
     ($server:expr => $($check:ident,)+) => {

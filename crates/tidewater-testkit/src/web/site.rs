@@ -8,7 +8,7 @@ use tidewater_core::{
     Bounds, Capabilities, Error, ErrorKind, Message, Receipt, Result, Sink, Source, Subscribed, Subscription,
     memory::MemoryLog,
 };
-use tidewater_http::Endpoint;
+use tidewater_http::{Endpoint, Limits};
 use tidewater_hub::{Channel, ChannelBuilder, Hub, UpstreamState};
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -40,14 +40,27 @@ impl Site {
         channel: impl FnOnce(ChannelBuilder) -> ChannelBuilder,
         endpoint: impl FnOnce(Endpoint) -> Endpoint,
     ) -> Result<Self, Failure> {
-        let site = Self::start_unready(server, channel, endpoint).await?;
+        Self::start_unready(server, channel, endpoint).await?.ready().await
+    }
+
+    async fn ready(self) -> Result<Self, Failure> {
         let live = async {
-            while site.channel.status().upstream != UpstreamState::Live {
+            while self.channel.status().upstream != UpstreamState::Live {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
         super::soon("the channel to be live", live).await?;
-        Ok(site)
+        Ok(self)
+    }
+
+    /// The same, with limits on its streams and on publishing, which is on.
+    pub(super) async fn start_limited(
+        server: &dyn Server,
+        channel: impl FnOnce(ChannelBuilder) -> ChannelBuilder,
+        limits: &Limits,
+    ) -> Result<Self, Failure> {
+        let endpoint = |endpoint: Endpoint| endpoint.publish(true).limits(limits.clone());
+        Self::mount(server, channel, endpoint, limits.clone()).await?.ready().await
     }
 
     /// The same, without waiting for the channel.
@@ -55,6 +68,15 @@ impl Site {
         server: &dyn Server,
         channel: impl FnOnce(ChannelBuilder) -> ChannelBuilder,
         endpoint: impl FnOnce(Endpoint) -> Endpoint,
+    ) -> Result<Self, Failure> {
+        Self::mount(server, channel, endpoint, Limits::default()).await
+    }
+
+    async fn mount(
+        server: &dyn Server,
+        channel: impl FnOnce(ChannelBuilder) -> ChannelBuilder,
+        endpoint: impl FnOnce(Endpoint) -> Endpoint,
+        limits: Limits,
     ) -> Result<Self, Failure> {
         let log = MemoryLog::new("site");
         let (source, sink): (Arc<dyn Source>, Arc<dyn Sink>) = (Arc::new(log.source()), Arc::new(log.sink()));
@@ -64,6 +86,7 @@ impl Site {
         let mount = Mount {
             endpoint: endpoint(Endpoint::new(channel.clone())),
             channel: channel.clone(),
+            limits,
             stop: stopped.map(|_| ()).boxed(),
         };
         let Running { address, done } = super::soon("the server to start", server.start(mount)).await??;

@@ -124,7 +124,11 @@ pub async fn i10_a_source_that_is_down_turns_nobody_away(server: &dyn Server) ->
 }
 
 async fn told_to_come_back(site: &Site, path: &str) -> Checked {
-    let mut events = site.get(path).send().await?.events()?;
+    comes_back(path, site.get(path).send().await?.events()?).await
+}
+
+/// A stream that is a time to come back, and the end.
+pub(super) async fn comes_back(path: &str, mut events: Events) -> Checked {
     let event = events.next().await?;
     ensure!(event.is_none(), "{path}: an event came: {event:?}");
     let retry = events.retry().unwrap_or_default();

@@ -2,6 +2,7 @@
 
 mod asking;
 mod lifecycle;
+mod limits;
 mod publishing;
 mod resuming;
 
@@ -12,6 +13,10 @@ pub use asking::{
 pub use lifecycle::{
     a_client_that_goes_is_noticed, i9_a_stream_while_draining_is_told_to_come_back, i9_shutdown_ends_streams,
     i10_a_source_that_is_down_turns_nobody_away,
+};
+pub use limits::{
+    a_post_over_the_rate_is_refused, a_proxy_that_is_not_trusted_puts_limits_per_address_off,
+    i10_a_stream_over_the_limit_is_told_to_come_back,
 };
 pub use publishing::{a_post_is_refused_for_cause, a_post_publishes};
 pub use resuming::{
