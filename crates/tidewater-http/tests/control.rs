@@ -39,6 +39,9 @@ enum Fault {
     IsBusyWhenDown,
     IsBusyWhenFull,
     LosesThePeer,
+    PanicsAtLongQueries,
+    IsBusyWithLongQueries,
+    AnswersWithTheQuery,
     LosesForwarding,
 }
 
@@ -71,6 +74,8 @@ async fn route(
 ) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let down = site.channel.status().upstream != UpstreamState::Live;
+    let long = request.uri().query().is_some_and(|query| query.len() > 10_000);
+    let key = request.uri().query().and_then(|query| query.strip_prefix("key=")).map(str::to_owned);
     match fault {
         Fault::TakesAnyMethod if *request.method() != Method::OPTIONS => *request.method_mut() = Method::GET,
         Fault::TakesAnyAccept => {
@@ -90,6 +95,10 @@ async fn route(
             let length = HeaderValue::from_static("0");
             request.headers_mut().insert(header::CONTENT_LENGTH, length);
             while request.body_mut().frame().await.is_some() {}
+        }
+        Fault::PanicsAtLongQueries => assert!(!long, "as it should"),
+        Fault::IsBusyWithLongQueries if long => {
+            return boxed(support::status(StatusCode::SERVICE_UNAVAILABLE));
         }
         Fault::LosesThePeer => {
             request.extensions_mut().remove::<Peer>();
@@ -117,6 +126,11 @@ async fn route(
         }
         (Fault::LosesTheCursor, _) => {
             response.headers_mut().remove(TIDEWATER_CURSOR);
+        }
+        (Fault::AnswersWithTheQuery, _) => {
+            if let Some(key) = key.and_then(|key| HeaderValue::try_from(key).ok()) {
+                response.headers_mut().insert("x-key", key);
+            }
         }
         (Fault::ReflectsTheOrigin, Some(origin)) => {
             response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -191,6 +205,7 @@ caught! {
     a_post_publishes: LosesTheQuery, LosesTheBody;
     a_post_is_refused_for_cause: LosesTheOrigin, LosesTheQuery;
     cors_is_for_listed_origins: ReflectsTheOrigin, LosesTheOrigin;
+    bad_input_is_refused_or_served: PanicsAtLongQueries, IsBusyWithLongQueries, AnswersWithTheQuery, KeepsClientsThatWent;
     a_client_that_goes_is_noticed: KeepsClientsThatWent;
     i9_shutdown_ends_streams: CutsWhenStopped;
     i9_a_stream_while_draining_is_told_to_come_back: IsBusyWhenDraining;

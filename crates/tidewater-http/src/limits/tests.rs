@@ -1,5 +1,7 @@
 //! Places and rates, without a server.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
 use http::{HeaderMap, HeaderValue};
 use tidewater_core::sse::Decoder;
 use tidewater_hub::EventStream;
@@ -133,8 +135,44 @@ async fn i10_who_is_turned_away_is_told_when_to_come_back() {
     let (first, last) = (&retries[..100], &retries[900..]);
     assert!(first.iter().all(|retry| (500..=3100).contains(&retry.as_millis())), "{first:?}");
     assert!(last.iter().all(|retry| (5000..=12_000).contains(&retry.as_millis())), "{last:?}");
-    let different: std::collections::HashSet<_> = last.iter().collect();
+    let different: HashSet<_> = last.iter().collect();
     assert!(different.len() > 90, "{different:?}");
+}
+
+/// A storm in simulated time: a thousand clients for a hundred places, of which each stays for some seconds and goes. All get in,
+/// and those who wait do not come all at once.
+#[test]
+fn i10_a_storm_gets_in_sooner_or_later() {
+    const CLIENTS: usize = 1000;
+    let room = Arc::new(Room::new("streams", Some(100), None, None));
+    let start = Instant::now();
+    // What happens next, and to which client: it comes, or it goes.
+    let mut next: BTreeSet<(Duration, usize, bool)> =
+        (0..CLIENTS).map(|client| (Duration::from_millis(client as u64 / 10), client, true)).collect();
+    let mut permits = HashMap::new();
+    let (mut served, mut came) = (HashSet::new(), BTreeMap::<u64, usize>::new());
+    while let Some((now, client, comes)) = next.pop_first() {
+        assert!(now < Duration::from_secs(600), "{} are still waiting", CLIENTS - served.len());
+        if !comes {
+            permits.remove(&client);
+            continue;
+        }
+        *came.entry(now.as_secs()).or_default() += 1;
+        match Room::enter(&room, None, None, start + now) {
+            Ok(permit) => {
+                assert!(permits.len() < 100 && served.insert(client));
+                permits.insert(client, permit);
+                next.insert((now + Duration::from_secs(1).mul_f64(1.0 + fastrand::f64()), client, false));
+            }
+            Err(full) => {
+                next.insert((now + full.retry(), client, true));
+            }
+        }
+    }
+    assert_eq!((served.len(), room.status().open), (CLIENTS, 0));
+    let later: Vec<_> = came.iter().filter(|(second, _)| **second > 2).collect();
+    assert!(later.iter().all(|(_, count)| **count < 300), "so many came in each second: {came:?}");
+    assert!(came.len() > 8, "{came:?}");
 }
 
 #[test]

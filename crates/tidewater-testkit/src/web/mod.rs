@@ -180,6 +180,7 @@ macro_rules! web_suite {
             a_post_is_refused_for_cause,
             cors_is_for_listed_origins,
             a_post_over_the_rate_is_refused,
+            bad_input_is_refused_or_served,
             a_client_that_goes_is_noticed,
             i9_shutdown_ends_streams,
             i9_a_stream_while_draining_is_told_to_come_back,

@@ -10,7 +10,7 @@ use tidewater_core::{
 };
 use tidewater_http::{Endpoint, Limits};
 use tidewater_hub::{Channel, ChannelBuilder, Hub, UpstreamState};
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle};
 
 use super::{
     Failure, Mount, Running, SOON, Server,
@@ -99,6 +99,10 @@ impl Site {
 
     pub(super) fn get(&self, path: &str) -> Request {
         self.request("GET", path)
+    }
+
+    pub(super) async fn connect(&self) -> std::io::Result<TcpStream> {
+        TcpStream::connect(self.address).await
     }
 
     /// Opens a stream and reads its first block.

@@ -1,6 +1,7 @@
 //! The checks, each a contract of design that every adapter keeps.
 
 mod asking;
+mod bad_input;
 mod lifecycle;
 mod limits;
 mod publishing;
@@ -10,6 +11,7 @@ pub use asking::{
     an_accept_that_excludes_streams_is_refused, cors_is_for_listed_origins, head_and_json_answer_the_cursor,
     the_bytes_are_the_hubs, the_headers_are_the_endpoints, wrong_methods_are_refused,
 };
+pub use bad_input::bad_input_is_refused_or_served;
 pub use lifecycle::{
     a_client_that_goes_is_noticed, i9_a_stream_while_draining_is_told_to_come_back, i9_shutdown_ends_streams,
     i10_a_source_that_is_down_turns_nobody_away,
