@@ -33,7 +33,7 @@ where
     check_origin(cors, parts)?;
     check_rate(limits, parts)?;
     let asked = Asked::read(parts.uri.query())?;
-    let mut message = Message::new(channel.name(), read(body, max_body, body_timeout).await?);
+    let mut message = Message::new(channel.name(), read(parts, body, max_body, body_timeout).await?);
     message.key = asked.key;
     if let Some(event) = &asked.event {
         let value = Bytes::copy_from_slice(event.as_str().as_bytes());
@@ -108,7 +108,7 @@ fn event_name(name: &str) -> Result<EventName, Rejection> {
     EventName::new(name).map_err(|error| Rejection::bad_request(format!("?event=: {error}")))
 }
 
-async fn read<B>(body: B, max: usize, longest: Duration) -> Result<Bytes, Rejection>
+async fn read<B>(parts: &Parts, body: B, max: usize, longest: Duration) -> Result<Bytes, Rejection>
 where
     B: http_body::Body,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -119,7 +119,10 @@ where
             format!("the body is larger than the {max} bytes that a message may have here"),
         )
     };
-    if body.size_hint().lower() > max as u64 {
+    // Not all frameworks' bodies know how long they are going to be, and one may never come.
+    let length = parts.headers.get(header::CONTENT_LENGTH);
+    let announced = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
+    if announced.max(body.size_hint().lower()) > max as u64 {
         return Err(too_large());
     }
     match timeout(longest, Limited::new(body, max).collect()).await {

@@ -41,16 +41,30 @@ struct Mount(Endpoint);
 #[rocket::async_trait]
 impl Handler for Mount {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
-        // One byte more than the limit, for the endpoint to see that it is passed.
-        let limit = (self.0.body_limit() as u64).saturating_add(1);
         let body = match request.method() {
-            Method::Post => data.open(limit.bytes()).into_bytes().await,
-            _ => Ok(rocket::data::Capped::from(Vec::new())),
+            Method::Post => read(request, data, self.0.body_limit() as u64).await,
+            _ => Some(Vec::new()),
         };
-        let Ok(body) = body else { return Outcome::Error(Status::BadRequest) };
-        let request = http::Request::from_parts(parts(request), Full::new(Bytes::from(body.into_inner())));
+        let Some(body) = body else { return Outcome::Error(Status::BadRequest) };
+        let request = http::Request::from_parts(parts(request), Full::new(Bytes::from(body)));
         Outcome::Success(body::response(self.0.respond(request).await))
     }
+}
+
+/// How much of every body rocket looks at before anything else.
+const PEEKED: usize = "_method=delete".len();
+
+/// The body, and a byte more than the limit, for the endpoint to see that it is passed; nothing of one that says so itself,
+/// for that may never come. `None` for one that can't be read.
+async fn read(request: &Request<'_>, data: Data<'_>, limit: u64) -> Option<Vec<u8>> {
+    let length = request.headers().get_one("content-length").and_then(|length| length.parse::<u64>().ok());
+    if length.is_some_and(|length| length > limit) {
+        return Some(Vec::new());
+    }
+    let complete = data.peek_complete();
+    let body = data.open(limit.saturating_add(1).bytes()).into_bytes().await.ok()?.into_inner();
+    // Where looking at it failed rocket forgets the error: there is less then than it wanted to see, and no end.
+    (complete || body.len() >= PEEKED).then_some(body)
 }
 
 /// A request's head in the types of the `http` crate.
