@@ -6,6 +6,7 @@
 //! | [`split`] | limits, two feedings, a stream | however a stream is cut and fed, the same comes out; memory is bounded |
 //! | [`encode`] | a feeding, frames | what is encoded is read back, and nothing else; what cannot be framed is refused |
 //! | [`head`] | what a connection begins with | a head is taken for a direct stream's only where it can be read in one way |
+//! | [`forwarded`] | how proxies write, what a client sent | a client behind proxies is nobody but itself, whatever it writes |
 //! | [`cursor`] | a text | a cursor has one text, and reads back from it |
 //!
 //! Each check is a plain function over bytes that panics if it does not hold. So an input is replayed without libFuzzer
@@ -19,6 +20,7 @@ pub mod cursor;
 pub mod decode;
 pub mod encode;
 pub mod feeding;
+pub mod forwarded;
 pub mod head;
 pub mod literal;
 pub mod reading;
@@ -31,12 +33,13 @@ pub mod vectors;
 pub type Check = fn(&[u8]);
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Check); 5] = [
+pub const TARGETS: [(&str, Check); 6] = [
     ("decode", decode::check),
     ("split", split::check),
     ("encode", encode::check),
     ("cursor", cursor::check),
     ("head", head::check),
+    ("forwarded", forwarded::check),
 ];
 
 /// The program of a target: libFuzzer's under `cargo fuzz`, else one that replays the files that it is given.

@@ -18,6 +18,7 @@ pub fn of(target: &str) -> io::Result<Vec<Vec<u8>>> {
         "encode" => encode(),
         "cursor" => Ok(cursors().iter().map(|cursor| cursor.to_string().into_bytes()).collect()),
         "head" => Ok(heads()),
+        "forwarded" => Ok(forwarded()),
         _ => Ok(Vec::new()),
     }
 }
@@ -129,4 +130,26 @@ fn heads() -> Vec<Vec<u8>> {
     heads.push("GET / HTTP/1.1\nHost: x\n\n".into());
     heads.push("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into());
     (1_u16..).zip(heads).map(|(at, head)| [&(at * 7).to_le_bytes()[..], head.as_bytes()].concat()).collect()
+}
+
+/// What clients write to be taken for others, each before proxies that write in all ways.
+fn forwarded() -> Vec<Vec<u8>> {
+    const WRITTEN: [&str; 14] = [
+        "",
+        "1.1.1.1",
+        "1.1.1.1, 10.0.0.9",
+        "1.1.1.1,",
+        "1.1.1.1\n10.0.0.9",
+        "unknown, _hidden, [::1]:80, ::ffff:10.0.0.1",
+        "for=1.1.1.1",
+        "for=\"[2001:db8:aa::9]:4711\";by=10.0.0.9, for=10.0.0.8",
+        "for=1.1.1.1;x=\"",
+        "for=\"1.1.1.1\\",
+        "for=1.1.1.1, for=\"\nfor=\"",
+        "for=_hidden;for=unknown,, ; =",
+        "10.0.0.9,10.0.0.9,10.0.0.9,10.0.0.9,10.0.0.9,10.0.0.9,10.0.0.9,10.0.0.9,10.0.0.9,10.0.0.9",
+        "for=\"a, for=1.1.1.1\", for=\"b\"",
+    ];
+    let seeds = WRITTEN.iter().flat_map(|written| (0..24_u8).map(move |how| (how, written)));
+    seeds.map(|(how, written)| [&[how], written.as_bytes()].concat()).collect()
 }

@@ -256,13 +256,13 @@ mod tests {
     #[test]
     fn an_unknown_target_lists_the_known_ones() {
         let targets = targets().unwrap();
-        assert_eq!(targets, ["cursor", "decode", "encode", "head", "split"]);
-        assert_eq!(chosen(&targets, &[]).unwrap().len(), 5);
+        assert_eq!(targets, ["cursor", "decode", "encode", "forwarded", "head", "split"]);
+        assert_eq!(chosen(&targets, &[]).unwrap().len(), 6);
         assert_eq!(chosen(&targets, &["split".to_owned()]).unwrap(), ["split"]);
         let error = chosen(&targets, &["none".to_owned()]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "there is no target none; there are: cursor, decode, encode, head, split"
+            "there is no target none; there are: cursor, decode, encode, forwarded, head, split"
         );
     }
 
