@@ -32,8 +32,9 @@ where
     // Only then: a page of another origin could use up what its visitor may publish.
     check_origin(cors, parts)?;
     check_rate(limits, parts)?;
+    check_length(parts, max_body)?;
     let asked = Asked::read(parts.uri.query())?;
-    let mut message = Message::new(channel.name(), read(parts, body, max_body, body_timeout).await?);
+    let mut message = Message::new(channel.name(), read(body, max_body, body_timeout).await?);
     message.key = asked.key;
     if let Some(event) = &asked.event {
         let value = Bytes::copy_from_slice(event.as_str().as_bytes());
@@ -108,26 +109,31 @@ fn event_name(name: &str) -> Result<EventName, Rejection> {
     EventName::new(name).map_err(|error| Rejection::bad_request(format!("?event=: {error}")))
 }
 
-async fn read<B>(parts: &Parts, body: B, max: usize, longest: Duration) -> Result<Bytes, Rejection>
+/// What a head says of its body: not all frameworks' bodies know how long they are going to be, and one may never come.
+fn check_length(parts: &Parts, max: usize) -> Result<(), Rejection> {
+    let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    match length.and_then(|length| length.parse::<u64>().ok()) {
+        Some(length) if length > max as u64 => Err(too_large(max)),
+        _ => Ok(()),
+    }
+}
+
+fn too_large(max: usize) -> Rejection {
+    let text = format!("the body is larger than the {max} bytes that a message may have here");
+    Rejection::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+}
+
+async fn read<B>(body: B, max: usize, longest: Duration) -> Result<Bytes, Rejection>
 where
     B: http_body::Body,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let too_large = || {
-        Rejection::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body is larger than the {max} bytes that a message may have here"),
-        )
-    };
-    // Not all frameworks' bodies know how long they are going to be, and one may never come.
-    let length = parts.headers.get(header::CONTENT_LENGTH);
-    let announced = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
-    if announced.max(body.size_hint().lower()) > max as u64 {
-        return Err(too_large());
+    if body.size_hint().lower() > max as u64 {
+        return Err(too_large(max));
     }
     match timeout(longest, Limited::new(body, max).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(max)),
         Ok(Err(error)) => Err(Rejection::bad_request(format!("the body could not be read: {error}"))),
         // Who sends a byte now and then would hold its connection, and what is there of the body, without end.
         Err(_) => Err(Rejection::new(

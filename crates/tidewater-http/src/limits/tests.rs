@@ -185,3 +185,9 @@ fn nothing_is_limited_unless_it_is_said() {
     drop(permits);
     assert_eq!(limits.status().streams.open, 0);
 }
+
+/// What docs/limits.md says of memory.
+#[test]
+fn a_permit_is_small() {
+    assert_eq!(size_of::<Permit>(), 48);
+}
