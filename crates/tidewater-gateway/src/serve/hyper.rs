@@ -8,7 +8,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
-use tidewater::http::Body;
+use tidewater::http::{Body, Peer};
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{
@@ -32,7 +32,7 @@ pub(super) async fn serve(site: Arc<Site>, address: SocketAddr, shutdown: Shutdo
             () = &mut drained => break,
         };
         match accepted {
-            Ok((stream, _)) => connection(stream, site.clone(), &connections),
+            Ok((stream, peer)) => connection(stream, peer.into(), site.clone(), &connections),
             Err(error) => {
                 // A client that has gone already, or too many open files: neither ends the server.
                 tracing::warn!(%error, "a connection was not accepted");
@@ -47,13 +47,16 @@ pub(super) async fn serve(site: Arc<Site>, address: SocketAddr, shutdown: Shutdo
     Ok(())
 }
 
-fn connection(stream: TcpStream, site: Arc<Site>, connections: &GracefulShutdown) {
+fn connection(stream: TcpStream, peer: Peer, site: Arc<Site>, connections: &GracefulShutdown) {
     // Each event is one write that should not wait for the next.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY is not set");
     }
     // hyper keeps the room of what answers for as long as the connection lives.
-    let service = service_fn(move |request| Box::pin(answer(site.clone(), request)));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        Box::pin(answer(site.clone(), request))
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
