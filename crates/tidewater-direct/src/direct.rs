@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::service::TowerToHyperService;
+use tidewater_http::Limits;
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, watch},
@@ -163,6 +164,13 @@ impl Direct {
     pub fn admit(mut self, admit: impl Fn(Peer) -> Option<Admitted> + Send + Sync + 'static) -> Self {
         self.admit = Some(Arc::new(admit));
         self
+    }
+
+    /// Lets connections in as these limits have places for them, in all and for each address: by
+    /// [`admit`](Self::admit), of which there is one. Streams they limit where an endpoint has them
+    /// ([`Endpoint::limits`](tidewater_http::Endpoint::limits)).
+    pub fn limits(self, limits: Limits) -> Self {
+        self.admit(move |peer| limits.connection(&peer).ok().map(Admitted::new))
     }
 
     /// Listens on an address ([`bind`](crate::bind)) and serves.

@@ -55,7 +55,7 @@ use tidewater_hub::Hub;
 
 pub use admission::Admitted;
 pub use direct::Direct;
-pub use listen::{BACKLOG, InvalidProxy, Listener, TrustedProxies, bind};
+pub use listen::{BACKLOG, Listener, bind};
 #[cfg(feature = "tls")]
 pub use listen::{InvalidTls, Tls};
 pub use routes::Routes;

@@ -15,6 +15,7 @@ use std::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::{Connection, GET, SOON, Site};
 use tidewater_direct::Admitted;
+use tidewater_http::{Limits, LimitsConfig, Proxies};
 use tokio::{
     io::AsyncReadExt as _,
     net::TcpStream,
@@ -158,4 +159,30 @@ async fn who_is_let_in_is_kept_until_the_connection_ends() {
         }
     };
     timeout(SOON, gone).await.expect("what was kept for a connection is never let go");
+}
+
+/// Connections are counted by their peer, and are the limits' again when they end.
+#[tokio::test]
+async fn connections_are_let_in_within_limits() {
+    let config = LimitsConfig { connections_per_address: Some(2), ..LimitsConfig::default() };
+    let limits = Limits::new(config, Proxies::default());
+    let given = limits.clone();
+    let site = Site::start_with(|channel| channel, |direct| direct.limits(given)).await;
+    let direct = site.stream().await;
+    let mut kept_alive = site.connect().await;
+    kept_alive.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    kept_alive.until("fallback").await;
+    assert_eq!(limits.status().connections.open, 2);
+    let mut refused = site.connect().await;
+    refused.send(GET).await;
+    assert!(refused.rest().await.contains("\r\n\r\nretry: "));
+    assert_eq!(limits.status().connections.refused_by_address, 1);
+    drop((direct, kept_alive));
+    let gone = async {
+        while limits.status().connections.open > 0 {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(SOON, gone).await.expect("a connection's place is never given back");
+    assert_eq!(limits.status().connections.addresses, 0);
 }

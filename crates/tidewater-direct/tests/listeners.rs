@@ -7,7 +7,8 @@ mod support;
 use std::net::SocketAddr;
 
 use support::{Connection, GET, Site};
-use tidewater_direct::{Listener, TrustedProxies};
+use tidewater_direct::Listener;
+use tidewater_http::Proxies;
 use tokio::net::TcpStream;
 
 fn listener() -> (tokio::net::TcpListener, SocketAddr) {
@@ -29,7 +30,7 @@ const IPV4: &[u8] = &[192, 0, 2, 7, 10, 0, 0, 1, 0x30, 0x39, 0x01, 0xbb];
 
 async fn proxied(trusted: &[&str]) -> Site {
     let (listener, address) = listener();
-    let listener = Listener::from(listener).proxy_protocol(TrustedProxies::new(trusted).unwrap());
+    let listener = Listener::from(listener).proxy_protocol(Proxies::trust(trusted).unwrap());
     Site::start_on([listener], address, |channel| channel, |direct| direct).await
 }
 
@@ -130,10 +131,10 @@ async fn only_those_listed_are_believed() {
     drop(tokio::io::AsyncWriteExt::write_all(&mut connection.0, GET.as_bytes()).await);
     assert_eq!(connection.rest().await, "");
     for wrong in ["10.0.0.0/33", "example.org", "", "10.0.0.0/8,::1"] {
-        let error = TrustedProxies::new([wrong]).unwrap_err().to_string();
+        let error = Proxies::trust([wrong]).unwrap_err().to_string();
         assert!(error.contains(&format!("{wrong:?}")) && error.contains("10.0.0.0/8"), "{error}");
     }
     // As a socket for both kinds of addresses shows it.
     let mapped: SocketAddr = "[::ffff:10.1.2.3]:80".parse().unwrap();
-    assert!(TrustedProxies::new(["10.0.0.0/8"]).unwrap().contains(mapped.into()));
+    assert!(Proxies::trust(["10.0.0.0/8"]).unwrap().trusts(&mapped.into()));
 }

@@ -19,6 +19,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use tidewater_http::Proxies;
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
@@ -26,7 +27,6 @@ use tokio::net::UnixListener;
 use crate::Peer;
 
 pub(crate) use proxy::read as read_proxy_header;
-pub use proxy::{InvalidProxy, TrustedProxies};
 pub(crate) use socket::Socket;
 pub use tcp::{BACKLOG, bind};
 #[cfg(feature = "tls")]
@@ -42,7 +42,7 @@ pub struct Listener {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kind {
     /// A header of the PROXY protocol, from these.
-    pub(crate) proxies: Option<TrustedProxies>,
+    pub(crate) proxies: Option<Proxies>,
     /// A TLS handshake.
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Tls>,
@@ -78,7 +78,7 @@ impl Listener {
     ///
     /// Whoever may send such a header can claim any address: hence the list.
     #[must_use]
-    pub fn proxy_protocol(mut self, from: TrustedProxies) -> Self {
+    pub fn proxy_protocol(mut self, from: Proxies) -> Self {
         Arc::make_mut(&mut self.kind).proxies = Some(from);
         self
     }

@@ -4,10 +4,10 @@
 //! what is behind it is the connection's own beginning. The older version, of text, is not understood: its end has to be
 //! looked for.
 
-use std::{error::Error as StdError, fmt, io, net::IpAddr};
+use std::io;
 
-use ipnet::IpNet;
 use proxy_header::{ParseConfig, Protocol, ProxyHeader};
+use tidewater_http::Proxies;
 use tokio::io::AsyncReadExt as _;
 
 use super::Socket;
@@ -21,70 +21,12 @@ const FIXED: usize = 16;
 /// hundreds. It is skipped.
 const MAX_REST: usize = 4 << 10;
 
-/// Which proxies may say for whom they speak: networks, and who connects over a Unix socket.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TrustedProxies {
-    networks: Vec<IpNet>,
-    unix: bool,
-}
-
-impl TrustedProxies {
-    /// Networks (`10.0.0.0/8`, `fd00::/8`), addresses (`192.0.2.7`), and `unix` for Unix sockets.
-    ///
-    /// # Errors
-    /// One that is none of these.
-    pub fn new(proxies: impl IntoIterator<Item: AsRef<str>>) -> Result<Self, InvalidProxy> {
-        let mut trusted = Self::default();
-        for proxy in proxies {
-            let text = proxy.as_ref().trim();
-            if text == "unix" {
-                trusted.unix = true;
-            } else if let Ok(network) = text.parse() {
-                trusted.networks.push(network);
-            } else if let Ok(address) = text.parse::<IpAddr>() {
-                trusted.networks.push(address.into());
-            } else {
-                return Err(InvalidProxy(text.to_owned()));
-            }
-        }
-        Ok(trusted)
-    }
-
-    /// Whether this peer is one of them. An IPv4 address that an IPv6 socket shows as `::ffff:a.b.c.d` is the address that
-    /// it is.
-    pub fn contains(&self, peer: Peer) -> bool {
-        match peer {
-            Peer::Unix => self.unix,
-            Peer::Address(address) => {
-                let address = address.ip().to_canonical();
-                self.networks.iter().any(|network| network.contains(&address))
-            }
-        }
-    }
-}
-
-/// What is no network, no address and not `unix`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidProxy(String);
-
-impl fmt::Display for InvalidProxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} is no network: write a network such as 10.0.0.0/8 or fd00::/8, an address, or unix",
-            self.0
-        )
-    }
-}
-
-impl StdError for InvalidProxy {}
-
 /// Reads the header that a connection from this peer begins with: who is behind it.
 ///
 /// # Errors
 /// The peer is none of these proxies, or says nothing that can be understood.
-pub(crate) async fn read(socket: &mut Socket, peer: Peer, trusted: &TrustedProxies) -> io::Result<Peer> {
-    if !trusted.contains(peer) {
+pub(crate) async fn read(socket: &mut Socket, peer: Peer, trusted: &Proxies) -> io::Result<Peer> {
+    if !trusted.trusts(&peer) {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is no trusted proxy"));
     }
     let mut fixed = [0; FIXED];

@@ -69,7 +69,7 @@ impl Proxies {
     {
         let mut inner = Inner::default();
         for proxy in proxies {
-            match proxy.as_ref() {
+            match proxy.as_ref().trim() {
                 "unix" => inner.unix = true,
                 proxy => inner.networks.push(network(proxy)?),
             }
