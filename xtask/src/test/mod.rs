@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     {
         group::check_interrupted()?;
         eprintln!("error: {error:#}");
-        plan.lack(Part::Firefox, format!("{error:#}"));
+        plan.lack(Part::Firefox, error.to_string());
     }
     if let Some(code) = lacks(&plan, required) {
         return Ok(code);

@@ -41,7 +41,8 @@ pub(crate) fn provide() -> Result<()> {
     // Not optimized: it hands commands on, and is built in less time.
     install.args(["install", "--quiet", "--locked", "--debug", "--config", "profile.dev.debug=false"]);
     install.arg("--root").arg(folder()).arg(format!("geckodriver@{VERSION}"));
-    process::run(&mut install).with_context(|| format!("building geckodriver; name one by {VARIABLE}"))?;
+    process::run(&mut install)
+        .with_context(|| format!("geckodriver cannot be built; name one by {VARIABLE}"))?;
     ensure!(built().is_file(), "`cargo install` brought no {}", built().display());
     Ok(())
 }
