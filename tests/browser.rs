@@ -25,7 +25,8 @@ macro_rules! pages {
                     for round in 1..=repeat() {
                         let done: Result<()> = $test(&browser, $server).await;
                         done.with_context(|| format!("round {round}"))?;
-                        println!("round {round} of {}: {} passed", repeat(), concat!(stringify!($browser), "::", stringify!($name)));
+                        let name = concat!(stringify!($browser), "::", stringify!($name));
+                        println!("round {round} of {}: {name} passed", repeat());
                     }
                     Ok(())
                 }
