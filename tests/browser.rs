@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use tidewater_tests::{Broker, Feed, Gateway, browser::Browser, heavy, http, repeat};
+use tidewater_tests::{Broker, Case, Feed, Gateway, browser::Browser, heavy, http, repeat};
 
 /// For one browser: a name for the test, what it does and a web server for each.
 macro_rules! pages {
@@ -36,6 +36,7 @@ macro_rules! pages {
 }
 
 pages! { chromium:
+    kafka_payloads: payloads, "direct", "needs Kafka and Chromium: run cargo xtask test";
     kafka_through_direct: kafka, "direct", "needs Kafka and Chromium: run cargo xtask test";
     kafka_through_hyper: kafka, "hyper", "needs Kafka and Chromium: run cargo xtask test";
     kafka_through_warp: kafka, "warp", "needs Kafka and Chromium: run cargo xtask test";
@@ -60,6 +61,7 @@ pages! { chromium:
 
 // What differs from browser to browser does not from one framework to the next: each way of writing a stream once.
 pages! { firefox:
+    kafka_payloads: payloads, "direct", "needs Kafka and Firefox: run cargo xtask test";
     kafka_through_direct: kafka, "direct", "needs Kafka and Firefox: run cargo xtask test";
     kafka_through_hyper: kafka, "hyper", "needs Kafka and Firefox: run cargo xtask test";
     jetstream_through_direct: jetstream, "direct", "needs NATS and Firefox: run cargo xtask test";
@@ -116,6 +118,35 @@ async fn exact(browser: &Browser, server: &str, broker: Broker) -> Result<()> {
     ensure!(told["data"] == json!(numbers(1, 301).collect::<Vec<_>>()), "not 1..301: {told}");
     ensure!(told["gaps"] == json!([]), "a gap: {told}");
     ensure!(told["opened"].as_u64() >= Some(2), "it did not reconnect: {told}");
+    Ok(())
+}
+
+/// What the browser's own parser makes of payloads that are easily got wrong: exactly what they were.
+async fn payloads(browser: &Browser, server: &str) -> Result<()> {
+    let feed = Feed::create(Broker::Kafka, "browser").await?;
+    let gateway = Gateway::new(server).channel("feed", &feed.url()).start().await?;
+    gateway.until_live().await?;
+    let page = Page::open(browser, &gateway).await?;
+    let cases = Case::all(Broker::Kafka);
+    let names: Vec<&str> = cases.iter().map(|case| case.event).collect();
+    let keep = format!(
+        "window.kept = [];
+         const keep = event => kept.push([event.type, event.data]);
+         new Set({}).forEach(name => source.addEventListener(name, keep));",
+        json!(names)
+    );
+    browser.run(&keep).await?;
+    for case in &cases {
+        feed.produce_record(&case.record).await.with_context(|| case.what)?;
+    }
+    let done = page.until("kept.at(-1)?.[1] === 'the last'").await;
+    let kept = browser.run("return kept").await?;
+    let kept = kept.as_array().context("no list")?;
+    done.with_context(|| format!("{} of {} came", kept.len(), cases.len()))?;
+    ensure!(kept.len() == cases.len(), "{} events of {} messages", kept.len(), cases.len());
+    for (case, event) in cases.iter().zip(kept) {
+        case.check(event[0].as_str().context("no name")?, event[1].as_str().context("no data")?)?;
+    }
     Ok(())
 }
 

@@ -5,8 +5,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use anyhow::{Context, Result, ensure};
-use base64::{Engine, engine::general_purpose::STANDARD};
-use tidewater_tests::{Broker, Event, Feed, Gateway, Record, SseClient, heavy, http};
+use tidewater_tests::{Broker, Case, Event, Feed, Gateway, SseClient, heavy, http};
 
 /// A name for the test, a broker and a web server for each path.
 macro_rules! paths {
@@ -48,86 +47,18 @@ async fn path(broker: Broker, server: &str) -> Result<()> {
     ensure!(client.header("content-type") == Some("text/event-stream"), "{client:?}");
     let start = client.expect_start().await?.to_string();
 
-    let cases = cases(broker);
+    let cases = Case::all(broker);
     for case in &cases {
         feed.produce_record(&case.record).await.with_context(|| case.what)?;
     }
     let mut events = Vec::new();
     for case in &cases {
         let event = client.expect_shown().await.with_context(|| case.what)?;
-        case.check(&event)?;
+        case.check(&event.event_type, &event.data)?;
         events.push(event);
     }
     resumes(&gateway, &start, &events).await?;
     publishes(&gateway, &feed, &mut client).await.with_context(|| gateway.output())
-}
-
-/// A message, and the event that it becomes (design §6, payload mode `text`).
-struct Case {
-    what: &'static str,
-    record: Record,
-    event: &'static str,
-    data: String,
-}
-
-impl Case {
-    fn text(what: &'static str, payload: &str, data: &str) -> Self {
-        Self { what, record: Record::new(payload), event: "message", data: data.to_owned() }
-    }
-
-    fn binary(what: &'static str, payload: &[u8]) -> Self {
-        let data = STANDARD.encode(payload);
-        Self { what, record: Record::new(payload), event: "tidewater.binary", data }
-    }
-
-    fn check(&self, event: &Event) -> Result<()> {
-        let what = self.what;
-        ensure!(event.event_type == self.event, "{what}: the event's name is {:?}", event.event_type);
-        let shown = |text: &str| text.chars().take(80).collect::<String>();
-        ensure!(
-            event.data == self.data,
-            "{what}: {} bytes {:?} instead of {} bytes {:?}",
-            event.data.len(),
-            shown(&event.data),
-            self.data.len(),
-            shown(&self.data)
-        );
-        Ok(())
-    }
-}
-
-fn cases(broker: Broker) -> Vec<Case> {
-    let large: String = (0..200_000).map(|n| format!("{n} ")).collect();
-    let large = &large[..1 << 20];
-    let forged = "x\r\nid: forged\r\rdata: y\n\nevent: tidewater.gap";
-    let mut cases = vec![
-        Case::text("plain text", "hello, \u{4e16}\u{754c}", "hello, \u{4e16}\u{754c}"),
-        Case {
-            record: Record { key: Some("customer 7"), ..Record::new("{\"id\":1}") }
-                .header("tidewater-event", "order.created")
-                .header("trace", "abc"),
-            event: "order.created",
-            ..Case::text("a key, headers and an event name", "", "{\"id\":1}")
-        },
-        Case::binary("bytes that are not UTF-8", &[0xff, 0xfe, 0x0a, 0x01]),
-        Case::binary("a schema registry's framing", b"\0\0\0\0\x07text"),
-        Case::text("an empty payload", "", ""),
-        Case::text("a leading space", " x", " x"),
-        Case::text("line ends", "a\r\nb\rc\nd\n", "a\nb\nc\nd\n"),
-        Case::text("a forged block", forged, &forged.replace("\r\n", "\n").replace('\r', "\n")),
-        Case {
-            record: Record::new("reserved").header("tidewater-event", "tidewater.gap"),
-            ..Case::text("a reserved event name", "", "reserved")
-        },
-        Case::text("1 MiB", large, large),
-    ];
-    if broker == Broker::Kafka {
-        let record = Record { key: Some("customer 8"), ..Record::default() };
-        let (event, data) = ("tidewater.tombstone", "customer 8".to_owned());
-        cases.push(Case { what: "a tombstone", record, event, data });
-    }
-    cases.push(Case::text("the last", "the last", "the last"));
-    cases
 }
 
 /// I1: from every id that it was given, a client gets exactly the rest.

@@ -17,6 +17,7 @@
 //! the cursor's text form are used, which have test suites of their own.
 
 pub mod browser;
+mod cases;
 mod client;
 pub mod env;
 mod gateway;
@@ -42,6 +43,7 @@ pub mod secure_nats;
 mod source;
 mod wait;
 
+pub use cases::Case;
 pub use client::{Event, SseClient};
 pub use gateway::{Gateway, GatewayBuilder};
 #[cfg(feature = "kafka")]

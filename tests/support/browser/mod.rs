@@ -15,6 +15,8 @@
 
 mod driver;
 mod kind;
+#[cfg(test)]
+mod tests;
 
 use std::{future::Future, time::Duration};
 
