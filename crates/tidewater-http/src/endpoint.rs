@@ -13,7 +13,10 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::
 use tidewater_hub::{Channel, Select};
 use tower::Service;
 
-use crate::{Body, Cors, Limits, Rejection, Reply, Resume, publish::publish};
+use crate::{
+    Authorizer, Body, Cors, Grant, Limits, Rejection, Reply, Resume,
+    publish::{BodyBounds, publish},
+};
 
 /// Serves one channel. Cloning shares it.
 ///
@@ -26,9 +29,9 @@ pub struct Endpoint(Arc<Settings>);
 struct Settings {
     channel: Channel,
     cors: Cors,
+    authorizer: Option<Arc<dyn Authorizer>>,
     publish: bool,
-    max_body: usize,
-    body_timeout: Duration,
+    body: BodyBounds,
     limits: Option<Limits>,
 }
 
@@ -38,10 +41,10 @@ impl Endpoint {
         Self(Arc::new(Settings {
             channel,
             cors: Cors::default(),
-            publish: false,
-            max_body: 1 << 20,
-            body_timeout: Duration::from_secs(30),
+            authorizer: None,
             limits: None,
+            publish: false,
+            body: BodyBounds { bytes: 1 << 20, time: Duration::from_secs(30) },
         }))
     }
 
@@ -51,7 +54,14 @@ impl Endpoint {
         self.with(|settings| settings.cors = cors)
     }
 
-    /// Whether `POST` publishes. Whoever reaches the endpoint can then write: put authorization before it.
+    /// Who decides what a request may do: every request but a CORS preflight is asked for. Without one, everybody may read, and
+    /// publish where that is [on](Self::publish).
+    #[must_use]
+    pub fn authorize(self, authorizer: impl Authorizer) -> Self {
+        self.with(|settings| settings.authorizer = Some(Arc::new(authorizer)))
+    }
+
+    /// Whether `POST` publishes: whoever the [authorizer](Self::authorize) grants it; without one, whoever reaches the endpoint.
     #[must_use]
     pub fn publish(self, allowed: bool) -> Self {
         self.with(|settings| settings.publish = allowed)
@@ -60,13 +70,13 @@ impl Endpoint {
     /// The most bytes that a published body may have; the default is 1 MiB.
     #[must_use]
     pub fn max_body(self, bytes: usize) -> Self {
-        self.with(|settings| settings.max_body = bytes)
+        self.with(|settings| settings.body.bytes = bytes)
     }
 
     /// How long a published body may take to arrive, from its first byte to its last; the default is 30 s.
     #[must_use]
     pub fn body_timeout(self, longest: Duration) -> Self {
-        self.with(|settings| settings.body_timeout = longest)
+        self.with(|settings| settings.body.time = longest)
     }
 
     /// How many streams there may be, and how often may be published: together with all else that has the same limits. None
@@ -86,7 +96,7 @@ impl Endpoint {
 
     /// The most bytes that a published body may have.
     pub fn body_limit(&self) -> usize {
-        self.0.max_body
+        self.0.body.bytes
     }
 
     /// Answers a request.
@@ -110,7 +120,7 @@ impl Endpoint {
         let (parts, body) = request.into_parts();
         let mut response = match parts.method {
             Method::GET | Method::HEAD => match Resume::from_parts(&parts) {
-                Ok(resume) => self.open(resume).await.into_response(),
+                Ok(resume) => self.read(resume, &parts).await.into_response(),
                 Err(rejection) => rejection.into_response(),
             },
             Method::POST => self.post(&parts, body).await.unwrap_or_else(Rejection::into_response),
@@ -121,11 +131,18 @@ impl Endpoint {
         response
     }
 
-    async fn open(&self, resume: Resume) -> Reply {
-        let Settings { channel, limits, .. } = &*self.0;
+    async fn read(&self, resume: Resume, parts: &Parts) -> Reply {
+        let Settings { channel, authorizer, limits, .. } = &*self.0;
+        let grant = match authorizer {
+            None => Grant::new().reading(Select::all()),
+            Some(authorizer) => match resume.authorize(channel, authorizer, parts).await {
+                Ok(grant) => grant,
+                Err(refusal) => return resume.refused(channel, refusal),
+            },
+        };
         match limits {
-            Some(limits) => resume.open_limited(channel, Select::all(), limits, None).await,
-            None => resume.open(channel).await,
+            Some(limits) => resume.open_granted_within(channel, &grant, limits).await,
+            None => resume.open_granted(channel, &grant).await,
         }
     }
 
@@ -134,7 +151,7 @@ impl Endpoint {
         B: http_body::Body,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let Settings { channel, cors, publish: allowed, max_body, body_timeout, limits } = &*self.0;
+        let Settings { channel, cors, authorizer, publish: allowed, body: bounds, limits } = &*self.0;
         if !allowed {
             return Err(Rejection::new(
                 StatusCode::FORBIDDEN,
@@ -145,7 +162,7 @@ impl Endpoint {
                 ),
             ));
         }
-        publish(channel, cors, *max_body, *body_timeout, limits.as_ref(), parts, body).await
+        publish(channel, cors, authorizer.as_deref(), limits.as_ref(), *bounds, parts, body).await
     }
 
     fn options(&self, parts: &Parts) -> Response<Body> {

@@ -23,6 +23,8 @@
 //! A handler with extractors of its own takes a [`Resume`] from the request's head and makes the stream itself (the
 //! *open form*): with [`Resume::open`], or with `channel.stream(resume, select)`, which is a [`Reply`] too.
 //!
+//! With an [`Authorizer`] ([`Endpoint::authorize`]) a request gets what it is granted, and 401 or 403 where that is nothing.
+//!
 //! An `EventSource` gives up for good on any status but 200. So nothing about the channel's state, and nothing about
 //! an id, is ever told by a status on the way to a stream; 400 is for other values of the query that can't be read, and
 //! on a client's first connection for a parameter whose name is misspelled.
@@ -31,6 +33,7 @@
 
 mod accept;
 mod address;
+mod auth;
 mod body;
 mod cors;
 mod endpoint;
@@ -49,6 +52,7 @@ use std::time::Duration;
 use tidewater_hub::Hub;
 
 pub use address::{ForwardingHeader, Proxies};
+pub use auth::{Action, Ask, Authorizer, Grant, Head, Refusal, Selection};
 pub use body::{Body, EventBody};
 pub use cors::Cors;
 pub use endpoint::Endpoint;

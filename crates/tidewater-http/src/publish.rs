@@ -10,18 +10,28 @@ use tidewater_core::{Error, ErrorKind, Headers, Message, Position, payload, sse:
 use tidewater_hub::Channel;
 use tokio::time::timeout;
 
-use crate::{Body, Cors, Limits, Rejection, body, cors::default_port, query::pairs};
+use crate::{
+    Action, Ask, Authorizer, Body, Cors, Grant, Limits, Refusal, Rejection, body, cors::default_port,
+    query::pairs,
+};
 
 /// The most bytes that a key or the name of an event may have.
 const MOST_NAME: usize = 4 << 10;
+
+/// How large a body may be, and how long it may take to arrive.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyBounds {
+    pub(crate) bytes: usize,
+    pub(crate) time: Duration,
+}
 
 /// Publishes the body: 202 with where the broker put it.
 pub(crate) async fn publish<B>(
     channel: &Channel,
     cors: &Cors,
-    max_body: usize,
-    body_timeout: Duration,
+    authorizer: Option<&dyn Authorizer>,
     limits: Option<&Limits>,
+    bounds: BodyBounds,
     parts: &Parts,
     body: B,
 ) -> Result<Response<Body>, Rejection>
@@ -31,10 +41,14 @@ where
 {
     // Only then: a page of another origin could use up what its visitor may publish.
     check_origin(cors, parts)?;
-    check_rate(limits, parts)?;
-    check_length(parts, max_body)?;
+    check_length(parts, bounds.bytes)?;
     let asked = Asked::read(parts.uri.query())?;
-    let mut message = Message::new(channel.name(), read(body, max_body, body_timeout).await?);
+    let grant = match authorizer {
+        Some(authorizer) => Some(asked.authorize(channel, authorizer, parts).await?),
+        None => None,
+    };
+    check_rate(limits, parts, grant.as_ref())?;
+    let mut message = Message::new(channel.name(), read(body, bounds).await?);
     message.key = asked.key;
     if let Some(event) = &asked.event {
         let value = Bytes::copy_from_slice(event.as_str().as_bytes());
@@ -96,6 +110,27 @@ impl Asked {
         }
         Ok(asked)
     }
+
+    /// Checks that the request may publish this.
+    async fn authorize(
+        &self,
+        channel: &Channel,
+        authorizer: &dyn Authorizer,
+        parts: &Parts,
+    ) -> Result<Grant, Rejection> {
+        let action =
+            Action::Publish { key: self.key.as_ref(), event: self.event.as_ref().map(EventName::as_str) };
+        let grant = authorizer.authorize(Ask::new(channel.name(), action, parts)).await?;
+        if grant.may_publish(self.key.as_deref()) {
+            return Ok(grant);
+        }
+        let what = if grant.publishes() { "with this ?key=" } else { "here" };
+        Err(Refusal::forbidden(format!(
+            "publishing {what} is not granted: the channel {:?}, for who asks",
+            channel.name()
+        ))
+        .into())
+    }
 }
 
 /// A name that an application may give an event. From a broker such a name is replaced, never an error; here
@@ -123,11 +158,12 @@ fn too_large(max: usize) -> Rejection {
     Rejection::new(StatusCode::PAYLOAD_TOO_LARGE, text)
 }
 
-async fn read<B>(body: B, max: usize, longest: Duration) -> Result<Bytes, Rejection>
+async fn read<B>(body: B, bounds: BodyBounds) -> Result<Bytes, Rejection>
 where
     B: http_body::Body,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
+    let BodyBounds { bytes: max, time: longest } = bounds;
     if body.size_hint().lower() > max as u64 {
         return Err(too_large(max));
     }
@@ -159,10 +195,10 @@ fn check_origin(cors: &Cors, parts: &Parts) -> Result<(), Rejection> {
     ))
 }
 
-fn check_rate(limits: Option<&Limits>, parts: &Parts) -> Result<(), Rejection> {
+fn check_rate(limits: Option<&Limits>, parts: &Parts, grant: Option<&Grant>) -> Result<(), Rejection> {
     let Some(limits) = limits else { return Ok(()) };
     let address = limits.client(parts.extensions.get(), &parts.headers);
-    limits.publish(address, None).map_err(|wait| {
+    limits.publish(address, grant.and_then(Grant::subject).map(|subject| &**subject)).map_err(|wait| {
         let text = format!("this client publishes more often than it may here: wait {wait:.1?}");
         Rejection::new(StatusCode::TOO_MANY_REQUESTS, text).retry_after(wait)
     })
@@ -259,11 +295,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_drips_is_given_up() {
         let body = |left| Dripping { left, next: Box::pin(tokio::time::sleep(Duration::from_secs(1))) };
-        let longest = Duration::from_secs(30);
-        assert_eq!(read(body(29), 100, longest).await.unwrap().len(), 29);
-        let refused = read(body(u32::MAX), usize::MAX, longest).await.unwrap_err();
+        let within = |bytes| BodyBounds { bytes, time: Duration::from_secs(30) };
+        assert_eq!(read(body(29), within(100)).await.unwrap().len(), 29);
+        let refused = read(body(u32::MAX), within(usize::MAX)).await.unwrap_err();
         assert_eq!(refused.status(), 408);
-        assert_eq!(read(body(u32::MAX), 10, longest).await.unwrap_err().status(), 413);
+        assert_eq!(read(body(u32::MAX), within(10)).await.unwrap_err().status(), 413);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, time::Duration};
 
-use http::{Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
 use crate::{Body, body};
@@ -14,11 +14,13 @@ pub struct Rejection {
     message: String,
     /// When it is worth to ask again, in whole seconds (RFC 9110, §10.2.3).
     retry_after: Option<u64>,
+    /// `WWW-Authenticate`.
+    challenge: Option<HeaderValue>,
 }
 
 impl Rejection {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), retry_after: None }
+        Self { status, message: message.into(), retry_after: None, challenge: None }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -27,6 +29,10 @@ impl Rejection {
 
     pub(crate) fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait.as_millis().div_ceil(1000) as u64), ..self }
+    }
+
+    pub(crate) fn challenge(self, challenge: Option<HeaderValue>) -> Self {
+        Self { challenge, ..self }
     }
 
     /// The status.
@@ -44,6 +50,9 @@ impl Rejection {
         let mut response = body::json(self.status, &json!({ "error": self.message }));
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }

@@ -2,13 +2,12 @@
 
 use std::{net::IpAddr, time::SystemTime};
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use serde_json::json;
 use tidewater_hub::{Channel, LagPolicy, Select};
 
 use crate::{
-    Body, Limits, Peer, Proxies, Rejection, Reply,
+    Action, Ask, Authorizer, Body, Grant, Head, Limits, Peer, Proxies, Refusal, Rejection, Reply, Selection,
     accept::{Accepted, accepted},
     address::ForwardingHeader,
     body, names,
@@ -43,6 +42,8 @@ pub const TIDEWATER_CURSOR: HeaderName = HeaderName::from_static("tidewater-curs
 pub struct Resume {
     resume: tidewater_hub::Resume,
     wants: Wants,
+    /// What the query selects, as it came: an authorizer may want to see it.
+    selection: Selection,
     /// `?lag=` of a client without an id, as it came: only the channel knows what it allows.
     lag: Option<String>,
     peer: Option<Peer>,
@@ -93,10 +94,10 @@ impl Resume {
             match &*pair.name {
                 "last_event_id" | "lastEventId" => asked.id = asked.id.or(Some(pair.lossy())),
                 "since" => asked.start = Some(since::parse(&pair.text()?, SystemTime::now())?),
-                "topic" => asked.topics.push(pair.text()?),
-                "key" => asked.keys.push(pair.value.into()),
-                "tag" => asked.tags.push(pair.text()?),
-                "event" => asked.events.push(pair.text()?),
+                "topic" => asked.selection.topics.push(pair.text()?),
+                "key" => asked.selection.keys.push(pair.value.into()),
+                "tag" => asked.selection.tags.push(pair.text()?),
+                "event" => asked.selection.events.push(pair.text()?),
                 "lag" => asked.lag = Some(pair.lossy()),
                 // The application's own, or a slip.
                 other => asked.slip = asked.slip.or_else(|| Some((other.to_owned(), names::meant(other)?))),
@@ -121,8 +122,8 @@ impl Resume {
         let (start, lag) = (asked.start, asked.lag.take());
         let policy = lag.as_ref().and_then(|lag| lag.parse().ok());
         let lag = lag.filter(|_| last_event_id.is_none());
-        let resume =
-            tidewater_hub::Resume { last_event_id, start, select: asked.into_select()?, lag: policy };
+        let select = asked.select()?;
+        let resume = tidewater_hub::Resume { last_event_id, start, select, lag: policy };
         let mut forwarding = HeaderMap::new();
         for name in [ForwardingHeader::XForwardedFor, ForwardingHeader::Forwarded].map(ForwardingHeader::name)
         {
@@ -130,7 +131,7 @@ impl Resume {
                 forwarding.append(&name, value.clone());
             }
         }
-        Ok(Self { resume, wants, lag, peer: None, forwarding })
+        Ok(Self { resume, wants, selection: asked.selection, lag, peer: None, forwarding })
     }
 
     /// Where it comes from. [`from_parts`](Self::from_parts) takes it from the extension [`Peer`].
@@ -176,12 +177,52 @@ impl Resume {
     /// # Cancel safety
     /// Safe.
     pub async fn open_selected(self, channel: &Channel, select: Select) -> Reply {
+        self.open_granted(channel, &Grant::new().reading(select)).await
+    }
+
+    /// What an authorizer grants this request, whose head it is.
+    ///
+    /// # Errors
+    /// The authorizer's refusal, to answer with [`refused`](Self::refused).
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn authorize<'a>(
+        &'a self,
+        channel: &'a Channel,
+        authorizer: &dyn Authorizer,
+        head: impl Into<Head<'a>>,
+    ) -> Result<Grant, Refusal> {
+        authorizer.authorize(Ask::new(channel.name(), Action::Read(&self.selection), head)).await
+    }
+
+    /// [`open`](Self::open), of what is granted *and* the request selects, for as long as it is granted: 403 if nothing is.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn open_granted(self, channel: &Channel, grant: &Grant) -> Reply {
+        let Some(select) = grant.select() else {
+            let why = format!("reading is not granted: the channel {:?}, for who asks", channel.name());
+            return self.refused(channel, Refusal::forbidden(why));
+        };
+        if self.wants == Wants::Cursor {
+            return cursor(channel).await.map_or_else(Reply::from, Reply);
+        }
+        if let Err(rejection) = self.check_lag(channel) {
+            return rejection.into();
+        }
+        let stream = channel.stream(self.resume, select.clone()).await;
+        match grant.time_left(SystemTime::now()) {
+            Some(left) => stream.ends_after(left).into(),
+            None => stream.into(),
+        }
+    }
+
+    /// Answers the request with a refusal; where there is no verdict just now, who wants the events is told when to come back (I10).
+    pub fn refused(&self, channel: &Channel, refusal: Refusal) -> Reply {
         match self.wants {
-            Wants::Events => match self.check_lag(channel) {
-                Ok(()) => channel.stream(self.resume, select).await.into(),
-                Err(rejection) => rejection.into(),
-            },
-            Wants::Cursor => cursor(channel).await.map_or_else(Reply::from, Reply),
+            Wants::Events if refusal.is_unavailable() => channel.come_back().into(),
+            _ => Rejection::from(refusal).into(),
         }
     }
 
@@ -198,12 +239,26 @@ impl Resume {
         limits: &Limits,
         subject: Option<&str>,
     ) -> Reply {
-        if self.wants == Wants::Cursor {
-            return self.open_selected(channel, select).await;
+        let grant = Grant::new().reading(select);
+        let grant = match subject {
+            Some(subject) => grant.with_subject(subject),
+            None => grant,
+        };
+        self.open_granted_within(channel, &grant, limits).await
+    }
+
+    /// [`open_granted`](Self::open_granted), within limits: those of the grant's subject, too. Over them it is answered as by
+    /// [`open_limited`](Self::open_limited).
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn open_granted_within(self, channel: &Channel, grant: &Grant, limits: &Limits) -> Reply {
+        if self.wants == Wants::Cursor || grant.select().is_none() {
+            return self.open_granted(channel, grant).await;
         }
         let address = limits.client(self.peer.as_ref(), &self.forwarding);
-        match limits.stream(address, subject) {
-            Ok(permit) => self.open_selected(channel, select).await.hold(permit),
+        match limits.stream(address, grant.subject().map(|subject| &**subject)) {
+            Ok(permit) => self.open_granted(channel, grant).await.hold(permit),
             Err(full) => full.into(),
         }
     }
@@ -231,10 +286,7 @@ async fn cursor(channel: &Channel) -> Result<Response<Body>, Rejection> {
 struct Asked {
     id: Option<String>,
     start: Option<tidewater_core::Start>,
-    topics: Vec<String>,
-    keys: Vec<Bytes>,
-    tags: Vec<String>,
-    events: Vec<String>,
+    selection: Selection,
     lag: Option<String>,
     /// The first name that looks like one of ours, and which.
     slip: Option<(String, &'static str)>,
@@ -243,12 +295,9 @@ struct Asked {
 impl Asked {
     /// Each name a bounded number of times: what a client selects is kept for as long as it stays.
     fn check(&self) -> Result<(), Rejection> {
-        let counts = [
-            ("topic", self.topics.len()),
-            ("key", self.keys.len()),
-            ("tag", self.tags.len()),
-            ("event", self.events.len()),
-        ];
+        let Selection { topics, keys, tags, events } = &self.selection;
+        let counts =
+            [("topic", topics.len()), ("key", keys.len()), ("tag", tags.len()), ("event", events.len())];
         match counts.into_iter().find(|(_, count)| *count > MOST_VALUES) {
             None => Ok(()),
             Some((name, count)) => Err(Rejection::bad_request(format!(
@@ -258,20 +307,21 @@ impl Asked {
     }
 
     /// Any of the values of one name, all of the names.
-    fn into_select(self) -> Result<Select, Rejection> {
+    fn select(&self) -> Result<Select, Rejection> {
+        let Selection { topics, keys, tags, events } = &self.selection;
         let mut select = Select::all();
-        if !self.topics.is_empty() {
-            let topics = Select::try_topics(self.topics);
+        if !topics.is_empty() {
+            let topics = Select::try_topics(topics);
             select = select.and(topics.map_err(|error| Rejection::bad_request(format!("?topic=: {error}")))?);
         }
-        if !self.keys.is_empty() {
-            select = select.and(Select::keys(self.keys));
+        if !keys.is_empty() {
+            select = select.and(Select::keys(keys.iter().cloned()));
         }
-        if !self.tags.is_empty() {
-            select = select.and(Select::tags(self.tags));
+        if !tags.is_empty() {
+            select = select.and(Select::tags(tags));
         }
-        if !self.events.is_empty() {
-            select = select.and(Select::events(self.events));
+        if !events.is_empty() {
+            select = select.and(Select::events(events));
         }
         Ok(select)
     }

@@ -1,0 +1,6 @@
+//! Authorization: what each request gets by what its authorizer says.
+
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod endpoint;
+mod site;
