@@ -52,7 +52,7 @@ use std::time::Duration;
 use tidewater_hub::Hub;
 
 pub use address::{ForwardingHeader, Proxies};
-pub use auth::{Action, Ask, Authorizer, Grant, Head, Refusal, Selection};
+pub use auth::{Action, Ask, Authorizer, Claims, Grant, Head, Refusal, Rule, Rules, Selection};
 pub use body::{Body, EventBody};
 pub use cors::Cors;
 pub use endpoint::Endpoint;

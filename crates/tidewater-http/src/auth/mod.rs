@@ -30,10 +30,13 @@
 //! | `ask` | what is asked |
 //! | `grant` | what is granted |
 //! | `refusal` | why nothing is, and how a client is told |
+//! | `rules`, `template` | from claims to grants: pure |
 
 mod ask;
 mod grant;
 mod refusal;
+mod rules;
+mod template;
 
 use std::{fmt, sync::Arc};
 
@@ -42,6 +45,8 @@ use async_trait::async_trait;
 pub use ask::{Action, Ask, Head, Selection};
 pub use grant::Grant;
 pub use refusal::Refusal;
+pub use rules::{Rule, Rules};
+pub use template::Claims;
 
 /// Decides what a request may do.
 ///

@@ -10,7 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 use http::{Method, Request};
-use tidewater_http::{Action, Ask, Authorizer, Cors, Grant, Refusal, Resume};
+use tidewater_http::{
+    Action, Ask, Authorizer, Cors, Grant, Limits, LimitsConfig, Proxies, Rate, Refusal, Resume,
+};
 use tidewater_hub::{Pattern, Select};
 
 use crate::site::Site;
@@ -209,4 +211,33 @@ async fn the_open_form_asks_with_what_the_application_put_beside_the_request() {
     assert_eq!(answer(None).await.status(), 401);
     let mut granted = crate::site::Answer::from(answer(Some(User("ada"))).await);
     assert_eq!(granted.event().await.as_deref(), Some("a"));
+}
+
+/// Whom an authorizer names is whom limits count, whatever address it comes from.
+#[tokio::test]
+async fn limits_count_the_subject_of_a_grant() {
+    let grant = |subject: &str| Ok(keys(&["a"]).publishing().with_subject(subject));
+    let says = Says::new(grant("ada"));
+    let mut site = Site::new("counted", says.clone()).await;
+    let config = LimitsConfig {
+        streams_per_subject: Some(1),
+        publish: Some(Rate::per_hour(1)),
+        ..LimitsConfig::default()
+    };
+    let limits = Limits::new(config, Proxies::default());
+    site.endpoint = site.endpoint.limits(limits.clone());
+    let first = site.get("", &[]).await;
+    assert_eq!((limits.status().streams.open, limits.status().streams.subjects), (1, 1));
+    assert_eq!(site.get("", &[]).await.status, 200, "who is over them is told when to come back (I10)");
+    assert_eq!(limits.status().streams.open, 1);
+    assert_eq!(site.ask("POST", "", &[]).await.status, 202);
+    let refused = site.ask("POST", "", &[]).await;
+    assert_eq!(refused.status, 429);
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((3000..=3600).contains(&wait), "{wait}");
+    *says.verdict.lock().unwrap() = grant("bob");
+    let other = site.get("", &[]).await;
+    assert_eq!((limits.status().streams.open, site.ask("POST", "", &[]).await.status.as_u16()), (2, 202));
+    drop((first, other));
+    assert_eq!(limits.status().streams.open, 0);
 }
