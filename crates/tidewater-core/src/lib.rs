@@ -21,6 +21,7 @@
 pub mod cursor;
 mod epoch;
 mod error;
+mod event_from;
 pub mod memory;
 mod message;
 pub mod payload;
@@ -35,6 +36,7 @@ mod topic;
 pub use cursor::{Cursor, CursorError, Next, TopicCursor};
 pub use epoch::{Epoch, EpochTag};
 pub use error::{Error, ErrorKind, Result, Retry};
+pub use event_from::EventFrom;
 pub use message::{Header, Headers, Message};
 pub use payload::{Outgoing, PayloadMode};
 pub use plugin::{Plugin, SourceUrl};

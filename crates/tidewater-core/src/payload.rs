@@ -15,7 +15,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::{Error, ErrorKind, Message, Position, Result};
+use crate::{Error, ErrorKind, EventFrom, Message, Position, Result};
 
 /// The header that names the event, unless the channel chooses another.
 pub const EVENT_HEADER: &str = "tidewater-event";
@@ -141,15 +141,13 @@ impl PayloadMode {
 
     /// What a message becomes, the event named by the header [`EVENT_HEADER`].
     pub fn render(self, message: &Message) -> Outgoing {
-        self.render_with(message, EVENT_HEADER)
+        self.render_with(message, &EventFrom::default())
     }
 
-    /// What a message becomes, the event named by this header where the message has it.
-    pub fn render_with(self, message: &Message, event_header: &str) -> Outgoing {
-        let named = || {
-            let name = message.headers.get(event_header)?;
-            Some(Cow::Owned(String::from_utf8_lossy(name).into_owned()))
-        };
+    /// What a message becomes, the event named by what the channel chose. What has no payload, or can't be text, has
+    /// names of its own: [`TOMBSTONE_EVENT`], [`BINARY_EVENT`].
+    pub fn render_with(self, message: &Message, event: &EventFrom) -> Outgoing {
+        let named = || event.name(message);
         let (event, data) = match (self, &message.payload) {
             (Self::Envelope, Some(_)) => (named(), Data::from(envelope(message))),
             (Self::Envelope, None) => (Some(Cow::Borrowed(TOMBSTONE_EVENT)), Data::from(envelope(message))),
@@ -264,7 +262,13 @@ mod tests {
         let named = message(b"x")
             .with_headers([("tidewater-event", "a"), ("ce_type", "b")].into_iter().collect::<Headers>());
         assert_eq!(PayloadMode::Text.render(&named).event.as_deref(), Some("a"));
-        assert_eq!(PayloadMode::Base64.render_with(&named, "ce_type").event.as_deref(), Some("b"));
+        assert_eq!(
+            PayloadMode::Base64
+                .render_with(&named, &EventFrom::Header("ce_type".to_owned()))
+                .event
+                .as_deref(),
+            Some("b")
+        );
     }
 
     #[test]

@@ -57,7 +57,7 @@ fn a_file_that_is_not_there_is_named() {
 fn what_is_right_is_shown_with_its_place_and_without_its_secrets() {
     let path = file(
         "right.toml",
-        "[channels.a]\nsource = 'memory:me:hunter2@x?events=5'\nevent_header = '${SECRET}'\nlinger = '5ms'\n",
+        "[channels.a]\nsource = 'memory:me:hunter2@x?events=5'\nevent = 'header:${SECRET}'\nlinger = '5ms'\n",
     );
     let variables =
         [("SECRET", "hunter2"), ("TIDEWATER_SERVER__PAGE", "false"), ("TIDEWATER_CONFIG", path.as_str())];
@@ -73,7 +73,7 @@ fn what_is_right_is_shown_with_its_place_and_without_its_secrets() {
         "page = false                                    # TIDEWATER_SERVER__PAGE\n",
         &format!("linger = \"5ms\"                                  # {path}:4:10\n"),
         "heartbeat = \"15s\"                               # default\n",
-        "event_header = \"${SECRET}\" ",
+        "event = \"header:${SECRET}\" ",
     ] {
         assert!(shown.stdout.contains(part), "{part:?} is not in\n{}", shown.stdout);
     }
@@ -98,7 +98,7 @@ fn it_serves_what_the_file_says() {
     let path = file(
         "serve.toml",
         "[server]\npage = false\n[cors]\norigins = ['https://app.example']\n[limits]\nmax_body = 4\n[channels.a]\n\
-         source = 'memory:'\nretry = '7s'\nevent_header = 'kind'\n[channels.b]\nsource = 'memory:'\npublish = false\n\
+         source = 'memory:'\nretry = '7s'\nevent = 'topic'\nselect = ['topic']\n[channels.b]\nsource = 'memory:'\npublish = false\n\
          limits.max_body = 9\ncors.origins = []\n",
     );
     let gateway = Gateway::start(&["--config", &path]);
@@ -107,6 +107,8 @@ fn it_serves_what_the_file_says() {
         ("POST /channels/a", "1234", 202, ""),
         ("POST /channels/a", "12345", 413, ""),
         ("POST /channels/b", "1", 403, "publishing"),
+        ("POST /channels/a?event=x", "1", 400, "have their names from elsewhere (topic)"),
+        ("GET /channels/a?key=x", "", 400, "?key=: nobody can select by that here (there is: ?topic=)"),
     ] {
         let (answer, text) = request(&gateway.address, head, &[], body.as_bytes());
         assert_eq!(answer.status, status, "{head}: {text}");
@@ -118,4 +120,6 @@ fn it_serves_what_the_file_says() {
     }
     let mut stream = support::client::Answer::open(&gateway.address, "GET /channels/a", &[], b"");
     assert!(stream.until("\n\n").starts_with("retry: 7000\n"));
+    request(&gateway.address, "POST /channels/a", &[], b"new");
+    assert!(stream.until("\n\n").starts_with("event: a\ndata: new\n"));
 }

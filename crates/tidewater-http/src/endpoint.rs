@@ -14,7 +14,7 @@ use tidewater_hub::{Channel, Select};
 use tower::Service;
 
 use crate::{
-    Authorizer, Body, Cors, Grant, Limits, Rejection, Reply, Resume,
+    Authorizer, Body, Cors, Grant, Limits, Rejection, Reply, Resume, SelectBy,
     publish::{BodyBounds, publish},
 };
 
@@ -33,6 +33,7 @@ struct Settings {
     publish: bool,
     body: BodyBounds,
     limits: Option<Limits>,
+    select_by: Vec<SelectBy>,
 }
 
 impl Endpoint {
@@ -45,6 +46,7 @@ impl Endpoint {
             limits: None,
             publish: false,
             body: BodyBounds { bytes: 1 << 20, time: Duration::from_secs(30) },
+            select_by: SelectBy::ALL.to_vec(),
         }))
     }
 
@@ -87,6 +89,14 @@ impl Endpoint {
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
         self.with(|settings| settings.limits = Some(limits))
+    }
+
+    /// What clients may select by; the default is everything that there is. A client that asks for something else is told
+    /// so (400) when it first comes; with an id it is served as it asks ([`Resume::check_select`]). It bounds what
+    /// clients can make of the channel, not what they may see: that is authorization's.
+    #[must_use]
+    pub fn select_by(self, by: impl IntoIterator<Item = SelectBy>) -> Self {
+        self.with(|settings| settings.select_by = by.into_iter().collect())
     }
 
     /// Its channel.
@@ -132,7 +142,10 @@ impl Endpoint {
     }
 
     async fn read(&self, resume: Resume, parts: &Parts) -> Reply {
-        let Settings { channel, authorizer, limits, .. } = &*self.0;
+        let Settings { channel, authorizer, limits, select_by, .. } = &*self.0;
+        if let Err(rejection) = resume.check_select(select_by) {
+            return rejection.into();
+        }
         let grant = match authorizer {
             None => Grant::new().reading(Select::all()),
             Some(authorizer) => match resume.authorize(channel, authorizer, parts).await {
@@ -151,7 +164,7 @@ impl Endpoint {
         B: http_body::Body,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let Settings { channel, cors, authorizer, publish: allowed, body: bounds, limits } = &*self.0;
+        let Settings { channel, cors, authorizer, publish: allowed, body: bounds, limits, .. } = &*self.0;
         if !allowed {
             return Err(Rejection::new(
                 StatusCode::FORBIDDEN,

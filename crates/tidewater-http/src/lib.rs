@@ -27,7 +27,7 @@
 //!
 //! An `EventSource` gives up for good on any status but 200. So nothing about the channel's state, and nothing about
 //! an id, is ever told by a status on the way to a stream; 400 is for other values of the query that can't be read, and
-//! on a client's first connection for a parameter whose name is misspelled.
+//! on a client's first connection for a parameter whose name is misspelled, or that the endpoint does not offer.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -45,6 +45,7 @@ mod query;
 mod rejection;
 mod reply;
 mod resume;
+mod select_by;
 mod since;
 
 use std::time::Duration;
@@ -61,6 +62,7 @@ pub use peer::Peer;
 pub use rejection::Rejection;
 pub use reply::Reply;
 pub use resume::{LAST_EVENT_ID, Resume, TIDEWATER_CURSOR};
+pub use select_by::{SelectBy, UnknownSelectBy};
 
 /// How long the adapters' graceful shutdown gives streams to end.
 ///

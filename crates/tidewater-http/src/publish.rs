@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, Uri, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::json;
-use tidewater_core::{Error, ErrorKind, Headers, Message, Position, payload, sse::EventName};
+use tidewater_core::{Error, ErrorKind, EventFrom, Headers, Message, Position, payload, sse::EventName};
 use tidewater_hub::Channel;
 use tokio::time::timeout;
 
@@ -51,6 +51,14 @@ where
     let mut message = Message::new(channel.name(), read(body, bounds).await?);
     message.key = asked.key;
     if let Some(event) = &asked.event {
+        let from = channel.event_from();
+        if !matches!(from, EventFrom::Header(_)) {
+            return Err(Rejection::bad_request(format!(
+                "?event={} would name nothing: the events of the channel {:?} have their names from elsewhere ({from})",
+                event.as_str(),
+                channel.name()
+            )));
+        }
         let value = Bytes::copy_from_slice(event.as_str().as_bytes());
         message.headers = [(channel.event_header(), value)].into_iter().collect::<Headers>();
     }

@@ -7,7 +7,8 @@ use serde_json::json;
 use tidewater_hub::{Channel, LagPolicy, Select};
 
 use crate::{
-    Action, Ask, Authorizer, Body, Grant, Head, Limits, Peer, Proxies, Refusal, Rejection, Reply, Selection,
+    Action, Ask, Authorizer, Body, Grant, Head, Limits, Peer, Proxies, Refusal, Rejection, Reply, SelectBy,
+    Selection,
     accept::{Accepted, accepted},
     address::ForwardingHeader,
     body, names,
@@ -162,6 +163,25 @@ impl Resume {
             channel.name(),
             allowed.join(", ")
         )))
+    }
+
+    /// Checks that the request selects by nothing but these; the [`Endpoint`](crate::Endpoint) does it too. Whoever comes
+    /// back with an id is never refused, and gets what it selects: a page that was open when the endpoint's setting
+    /// changed would otherwise end for good, or be sent what it never asked for.
+    ///
+    /// # Errors
+    /// 400, with what may be selected by.
+    pub fn check_select(&self, allowed: &[SelectBy]) -> Result<(), Rejection> {
+        let refused = || self.selection.by().find(|by| !allowed.contains(by));
+        let Some(by) = self.is_first().then(refused).flatten() else { return Ok(()) };
+        let allowed: Vec<_> = allowed.iter().map(|by| format!("?{by}=")).collect();
+        let allowed = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") };
+        Err(Rejection::bad_request(format!("?{by}=: nobody can select by that here (there is: {allowed})")))
+    }
+
+    /// Whether its client comes without an id: what is wrong can be told to it, and it does not lose its stream for that.
+    fn is_first(&self) -> bool {
+        self.resume.last_event_id.is_none()
     }
 
     /// Answers the request: the events, or the channel's cursor if that is what it asks for.
@@ -434,6 +454,26 @@ mod tests {
         );
         let reply = read("lag=skip", &[]).unwrap().open(&plain).await.into_response();
         assert_eq!(reply.status(), 400);
+    }
+
+    /// I10: what can't be selected by is refused to who comes first only; who comes back goes on with what it had.
+    #[test]
+    fn i10_what_can_be_selected_by_is_what_is_offered() {
+        let status = |query: &str, headers: &[(&str, &[u8])], allowed: &[SelectBy]| {
+            let refused = read(query, headers).unwrap().check_select(allowed).err()?;
+            Some((refused.status().as_u16(), refused.message().to_owned()))
+        };
+        let allowed = [SelectBy::Topic, SelectBy::Event];
+        assert_eq!(status("topic=a&event=b&since=5m&x=1", &[], &allowed), None);
+        for query in ["key=a", "topic=a&tag=b", "key="] {
+            let (code, message) = status(query, &[], &allowed).unwrap();
+            assert!(code == 400 && message.contains("(there is: ?topic=, ?event=)"), "{message}");
+            assert_eq!(status(query, &[("last-event-id", b"x")], &allowed), None);
+            assert_eq!(status(query, &[], &SelectBy::ALL), None);
+        }
+        assert!(status("topic=a", &[], &[]).unwrap().1.contains("(there is: nothing)"));
+        let back = read("key=a", &[("last-event-id", b"x")]).unwrap().resume;
+        assert!(!back.select.is_all(), "it is not sent what it never asked for");
     }
 
     #[test]

@@ -3,9 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use tidewater_core::{
-    Error, ErrorKind, Message, Outgoing, PayloadMode, Result, Sink, Source, Start,
+    Error, ErrorKind, EventFrom, Message, Outgoing, PayloadMode, Result, Sink, Source, Start,
     memory::{MemorySink, MemorySource},
-    payload::EVENT_HEADER,
     plugin::{open_sink, open_source},
 };
 
@@ -32,7 +31,7 @@ pub struct ChannelBuilder {
     map: Option<Map>,
     on_failure: MapFailure,
     payload: PayloadMode,
-    event_header: String,
+    event: EventFrom,
     share: bool,
     settings: Settings,
 }
@@ -47,7 +46,7 @@ impl ChannelBuilder {
             map: None,
             on_failure: MapFailure::default(),
             payload: PayloadMode::default(),
-            event_header: EVENT_HEADER.to_owned(),
+            event: EventFrom::default(),
             share: true,
             settings: Settings::default(),
         }
@@ -88,10 +87,16 @@ impl ChannelBuilder {
         self
     }
 
-    /// The message header that names the event. Default: `tidewater-event`.
-    pub fn event_header(mut self, name: impl Into<String>) -> Self {
-        self.event_header = name.into();
+    /// What names the events. Default: the message header `tidewater-event`. Names that are illegal or reserved go out as
+    /// `message`, and are counted; a fixed one is refused by [`open`](Self::open).
+    pub fn event(mut self, from: EventFrom) -> Self {
+        self.event = from;
         self
+    }
+
+    /// The message header that names the event: [`event`](Self::event) of [`EventFrom::Header`].
+    pub fn event_header(self, name: impl Into<String>) -> Self {
+        self.event(EventFrom::Header(name.into()))
     }
 
     /// What happens to a client that falls behind. Default: backfill.
@@ -180,7 +185,7 @@ impl ChannelBuilder {
     /// tried again behind the channel, and [`Channel::status`] tells.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for a name that is empty, taken or not usable in a URL path, a missing source, or a
+    /// [`ErrorKind::Config`] for a name that is empty, taken or not usable in a URL path, a fixed event name that can't be used, a missing source, or a
     /// malformed URL; [`ErrorKind::UnknownScheme`]; [`ErrorKind::Closed`] while the hub drains.
     ///
     /// # Panics
@@ -188,6 +193,7 @@ impl ChannelBuilder {
     pub fn open(self) -> Result<Channel> {
         let context = |error: Error| error.context(format!("channel {:?}", self.name));
         check_name(&self.name).map_err(context)?;
+        self.event.check().map_err(context)?;
         let missing = || {
             Error::new(
                 ErrorKind::Config,
@@ -202,7 +208,7 @@ impl ChannelBuilder {
             map: self.map,
             on_failure: self.on_failure,
             payload: self.payload,
-            event_header: self.event_header,
+            event: self.event,
             counts: Counts::default(),
         };
         let settings = self.settings;

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use tidewater_core::{Cursor, Error, ErrorKind, Message, Place, Receipt, Result, Sink, Source};
+use tidewater_core::{
+    Cursor, Error, ErrorKind, EventFrom, Message, Place, Receipt, Result, Sink, Source, payload::EVENT_HEADER,
+};
 
 use crate::{
     builder::check_name, hub::Hub, resume::Resume, select::Select, settings::LagPolicy, state::Shared,
@@ -69,9 +71,18 @@ impl Channel {
         all
     }
 
-    /// The message header that names the event.
+    /// What names its events.
+    pub fn event_from(&self) -> &EventFrom {
+        &self.shared.render.event
+    }
+
+    /// The message header to publish an event's name in: the one that names the channel's events, or else
+    /// `tidewater-event`, for others who read the topic.
     pub fn event_header(&self) -> &str {
-        &self.shared.render.event_header
+        match self.event_from() {
+            EventFrom::Header(name) => name,
+            _ => EVENT_HEADER,
+        }
     }
 
     /// A client's stream: what it asked for, narrowed by `select`.

@@ -11,8 +11,8 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use tidewater_core::{
-    Bounds, Cursor, Delivery, Error, ErrorKind, Gap, GapReason, Message, NewEpoch, Outgoing, PayloadMode,
-    Result, TopicCursor,
+    Bounds, Cursor, Delivery, Error, ErrorKind, EventFrom, Gap, GapReason, Message, NewEpoch, Outgoing,
+    PayloadMode, Result, TopicCursor,
     payload::{BINARY_EVENT, TOMBSTONE_EVENT, is_reserved},
     sse::{EventName, encode_head_into},
 };
@@ -34,7 +34,7 @@ pub(crate) struct Render {
     pub(crate) map: Option<Map>,
     pub(crate) on_failure: MapFailure,
     pub(crate) payload: PayloadMode,
-    pub(crate) event_header: String,
+    pub(crate) event: EventFrom,
     pub(crate) counts: Counts,
 }
 
@@ -94,7 +94,7 @@ impl Render {
     /// The application's step; without one, the payload mode. A step that fails or panics is counted, and by the
     /// channel's choice leaves a gap or sends the message as it was.
     fn run_map(&self, message: &Message) -> Result<Option<Outgoing>, Failed> {
-        let plain = || self.payload.render_with(message, &self.event_header);
+        let plain = || self.payload.render_with(message, &self.event);
         let Some(map) = &self.map else {
             let outgoing = plain();
             self.count_plain(message, &outgoing);
@@ -128,8 +128,6 @@ impl Render {
                      choose the payload mode base64, or decode it in a map"
                 );
             }
-        } else if outgoing.event.is_none() && message.headers.get(&self.event_header).is_some() {
-            self.counts.names_replaced.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -392,7 +390,7 @@ mod tests {
             map: None,
             on_failure: MapFailure::default(),
             payload: PayloadMode::default(),
-            event_header: String::new(),
+            event: EventFrom::default(),
             counts: Counts::default(),
         };
         let mut press = Press::new(Cursor::default());

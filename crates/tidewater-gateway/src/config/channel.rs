@@ -3,8 +3,8 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use tidewater::{
-    AllowedReplay, Channel, LogBounds, PayloadMode, Prewarm, Sink, Start,
-    payload::EVENT_HEADER,
+    AllowedReplay, Channel, EventFrom, LogBounds, PayloadMode, Prewarm, Sink, Start,
+    http::SelectBy,
     plugin::{open_sink, open_source},
 };
 
@@ -35,7 +35,8 @@ pub(crate) struct ChannelConfig {
     pub(crate) retry: Duration,
     pub(crate) start: Start,
     pub(crate) payload: PayloadMode,
-    pub(crate) event_header: String,
+    pub(crate) event: EventFrom,
+    pub(crate) select: Vec<SelectBy>,
     pub(crate) log: LogBounds,
     pub(crate) large_ids: bool,
     pub(crate) backfill_readers: NonZeroUsize,
@@ -75,7 +76,8 @@ impl ChannelConfig {
             retry: within(table, "retry", Duration::from_secs(2), Duration::from_millis(500), Duration::MAX),
             start: table.get("start", Start::default()),
             payload: table.get("payload", PayloadMode::default()),
-            event_header: table.get("event_header", EVENT_HEADER.to_owned()),
+            event: table.get("event", EventFrom::default()),
+            select: table.get("select", SelectBy::ALL.to_vec()),
             log: table.table("log", log),
             large_ids: table.get("large_ids", false),
             backfill_readers: table.get("backfill_readers", READERS),

@@ -257,6 +257,14 @@ mod wrong {
                 ],
             ),
             (
+                "[channels.b]\nsource = 'memory:'\nevent = 'fixed:error'\nselect = ['topic', 'keys']\n",
+                &[
+                    "f.toml:5:9: channels.b.event: \"fixed:error\": the event name \"error\" is reserved (so are \
+                     tidewater.*, error and open): choose another",
+                    "f.toml:6:20: channels.b.select: \"keys\": nobody can select by that (there are: topic, key, tag, event)",
+                ],
+            ),
+            (
                 "[channels.b]\nsource = 'memory:'\npayload = 'json'\nstart = 'now'\nbackfill_readers = 0\n",
                 &[
                     "f.toml:5:11: channels.b.payload: \"json\": there is no such payload mode (there are: text, base64, envelope)",
@@ -426,7 +434,7 @@ mod secrets {
             let told = load(&file, &[], &[]).unwrap_err().join("\n");
             assert!(!told.contains(&path), "{key}: {told}");
         }
-        let loaded = load("[channels.a]\nsource = 'memory:'\nevent_header = '${PATH}'\n", &[], &[]).unwrap();
-        assert_eq!(value(&loaded, "channels.a.event_header").unwrap(), "\"${PATH}\"");
+        let loaded = load("[channels.a]\nsource = 'memory:'\nevent = 'header:${PATH}'\n", &[], &[]).unwrap();
+        assert_eq!(value(&loaded, "channels.a.event").unwrap(), "\"header:${PATH}\"");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use tidewater::{AllowedReplay, LagPolicy, PayloadMode, Prewarm, Start};
+use tidewater::{AllowedReplay, EventFrom, LagPolicy, PayloadMode, Prewarm, Start, http::SelectBy};
 
 use super::{
     given::{Given, Wrong},
@@ -133,6 +133,34 @@ impl Setting for Start {
 impl Setting for PayloadMode {
     fn read(given: &Given) -> Result<Self, Vec<Wrong>> {
         Ok(given.parsed("a payload mode, such as \"text\"", word)?)
+    }
+
+    fn show(&self) -> String {
+        quoted(self.as_str())
+    }
+}
+
+/// What names events.
+impl Setting for EventFrom {
+    fn read(given: &Given) -> Result<Self, Vec<Wrong>> {
+        // Its errors show the name that was given, which a variable may have held.
+        let read = given.parsed("what names events, such as \"topic\"", word);
+        Ok(read.map_err(|wrong| match given.with_variables() {
+            Some(written) => given.wrong(format_args!(
+                "{written}: with its variables put in this names no event (there are: topic, key, header:NAME, fixed:NAME)"
+            )),
+            None => wrong,
+        })?)
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.to_string())
+    }
+}
+
+impl Setting for SelectBy {
+    fn read(given: &Given) -> Result<Self, Vec<Wrong>> {
+        Ok(given.parsed("what clients may select by, such as \"topic\"", word)?)
     }
 
     fn show(&self) -> String {

@@ -137,7 +137,7 @@ impl Served {
             .retry(config.retry)
             .start(config.start)
             .payload(config.payload)
-            .event_header(&config.event_header)
+            .event(config.event.clone())
             .log(config.log)
             .large_ids(config.large_ids)
             .backfill_readers(config.backfill_readers.get())
@@ -152,6 +152,7 @@ impl Served {
         let endpoint = Endpoint::new(channel)
             .cors(config.cors.cors()?)
             .publish(config.publish)
+            .select_by(config.select.iter().copied())
             .max_body(config.limits.max_body);
         Ok(Self { endpoint, publish: config.publish })
     }

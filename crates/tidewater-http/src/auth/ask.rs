@@ -5,6 +5,8 @@ use std::{any::Any, fmt};
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method, request::Parts};
 
+use crate::SelectBy;
+
 /// What a request wants to do on a channel. Its `Debug` shows no header and no query.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
@@ -55,6 +57,19 @@ pub struct Selection {
     pub tags: Vec<String>,
     /// `?event=`.
     pub events: Vec<String>,
+}
+
+impl Selection {
+    /// By what it selects.
+    pub(crate) fn by(&self) -> impl Iterator<Item = SelectBy> {
+        let named = [
+            (SelectBy::Topic, self.topics.is_empty()),
+            (SelectBy::Key, self.keys.is_empty()),
+            (SelectBy::Tag, self.tags.is_empty()),
+            (SelectBy::Event, self.events.is_empty()),
+        ];
+        named.into_iter().filter(|(_, empty)| !empty).map(|(by, _)| by)
+    }
 }
 
 impl<'a> Ask<'a> {

@@ -289,7 +289,7 @@ mod tests {
             map: None,
             on_failure: MapFailure::default(),
             payload: PayloadMode::default(),
-            event_header: String::new(),
+            event: tidewater_core::EventFrom::default(),
             counts: Counts::default(),
         };
         let origin = Arc::new(Origin::new(Arc::new(log.source())));

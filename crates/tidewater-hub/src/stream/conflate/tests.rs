@@ -51,7 +51,7 @@ impl Node {
             map: Some(std::sync::Arc::new(map)),
             on_failure: MapFailure::default(),
             payload: PayloadMode::default(),
-            event_header: String::new(),
+            event: tidewater_core::EventFrom::default(),
             counts: Counts::default(),
         };
         let start: Cursor = [at(1, &[0, 0])].into_iter().collect();
