@@ -18,6 +18,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod combined;
 pub mod cursor;
 mod epoch;
 mod error;
@@ -33,6 +34,7 @@ mod source;
 pub mod sse;
 mod topic;
 
+pub use combined::Combined;
 pub use cursor::{Cursor, CursorError, Next, TopicCursor};
 pub use epoch::{Epoch, EpochTag};
 pub use error::{Error, ErrorKind, Result, Retry};

@@ -37,6 +37,12 @@ impl ShareKey {
         }
         Self(key.into())
     }
+
+    /// The key of all of these together, in whatever order they come.
+    pub(crate) fn of_all(mut keys: Vec<Self>) -> Self {
+        keys.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        Self::new("combined", keys.iter().map(|key| &key.0))
+    }
 }
 
 impl fmt::Debug for ShareKey {

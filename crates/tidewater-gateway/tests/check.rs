@@ -94,6 +94,26 @@ fn a_broker_that_does_not_answer_is_told() {
 }
 
 #[test]
+fn a_channel_of_several_sources_has_what_comes_from_all() {
+    let path = file(
+        "several.toml",
+        "[channels.a]\nsource = 'memory:'\n[channels.b]\nsource = 'memory:'\n[channels.both]\nsource = ['memory:a', 'memory:b']\n",
+    );
+    let gateway = Gateway::start(&["--config", &path]);
+    for (name, status) in [("a", 202), ("b", 202), ("both", 403)] {
+        let (answer, text) =
+            request(&gateway.address, &format!("POST /channels/{name}"), &[], name.as_bytes());
+        assert_eq!(answer.status, status, "{text}");
+    }
+    let mut stream =
+        support::client::Answer::open(&gateway.address, "GET /channels/both?since=earliest", &[], b"");
+    let mut seen: Vec<_> = (0..2).map(|_| stream.until("\ndata: ") + &stream.until("\n")).collect();
+    seen.sort();
+    let (listing, text) = request(&gateway.address, "GET /channels", &[], b"");
+    assert!(listing.status == 200 && text.contains("\"source\":\"memory:a + memory:b\""), "{text}");
+}
+
+#[test]
 fn it_serves_what_the_file_says() {
     let path = file(
         "serve.toml",

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use tidewater_core::{
-    Error, ErrorKind, EventFrom, Message, Outgoing, PayloadMode, Result, Sink, Source, Start,
+    Combined, Error, ErrorKind, EventFrom, Message, Outgoing, PayloadMode, Result, Sink, Source, Start,
     memory::{MemorySink, MemorySource},
     plugin::{open_sink, open_source},
 };
@@ -26,7 +26,7 @@ const MAX_LINGER: Duration = Duration::from_secs(60);
 pub struct ChannelBuilder {
     hub: Hub,
     name: String,
-    source: Option<Result<Arc<dyn Source>>>,
+    sources: Vec<Result<Arc<dyn Source>>>,
     sink: Option<Result<Arc<dyn Sink>>>,
     map: Option<Map>,
     on_failure: MapFailure,
@@ -41,7 +41,7 @@ impl ChannelBuilder {
         Self {
             hub,
             name,
-            source: None,
+            sources: Vec::new(),
             sink: None,
             map: None,
             on_failure: MapFailure::default(),
@@ -53,9 +53,9 @@ impl ChannelBuilder {
     }
 
     /// Where messages come from: a URL (`"kafka://localhost:9092/orders"`), or a source. An error in a URL is told by
-    /// [`open`](Self::open).
+    /// [`open`](Self::open). Given more than once, they are [combined](Combined): the channel has the topics of all.
     pub fn source(mut self, source: impl IntoSource) -> Self {
-        self.source = Some(source.into_source());
+        self.sources.push(source.into_source());
         self
     }
 
@@ -194,13 +194,8 @@ impl ChannelBuilder {
         let context = |error: Error| error.context(format!("channel {:?}", self.name));
         check_name(&self.name).map_err(context)?;
         self.event.check().map_err(context)?;
-        let missing = || {
-            Error::new(
-                ErrorKind::Config,
-                "it has no source: give it one with .source(\"memory:demo\") or the like",
-            )
-        };
-        let source = self.source.unwrap_or_else(|| Err(missing())).map_err(context)?;
+        let sources = self.sources.into_iter().collect::<Result<Vec<_>>>();
+        let source = sources.and_then(one_source).map_err(context)?;
         let sink = self.sink.transpose().map_err(context)?;
         let name: Arc<str> = self.name.as_str().into();
         let render = Render {
@@ -219,8 +214,8 @@ impl ChannelBuilder {
 
 impl fmt::Debug for ChannelBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, source) = (&self.name, &self.source);
-        f.debug_struct("ChannelBuilder").field("name", name).field("source", source).finish_non_exhaustive()
+        let (name, sources) = (&self.name, &self.sources);
+        f.debug_struct("ChannelBuilder").field("name", name).field("sources", sources).finish_non_exhaustive()
     }
 }
 
@@ -299,6 +294,18 @@ impl<S: Sink> IntoSink for Arc<S> {
 impl IntoSink for MemorySink {
     fn into_sink(self) -> Result<Arc<dyn Sink>> {
         Ok(Arc::new(self))
+    }
+}
+
+/// The source of a channel that was given these.
+fn one_source(mut sources: Vec<Arc<dyn Source>>) -> Result<Arc<dyn Source>> {
+    match sources.len() {
+        0 => Err(Error::new(
+            ErrorKind::Config,
+            "it has no source: give it one with .source(\"memory:demo\") or the like",
+        )),
+        1 => Ok(sources.remove(0)),
+        _ => Ok(Arc::new(Combined::new(sources)?)),
     }
 }
 

@@ -49,9 +49,9 @@
 #![cfg_attr(not(test), deny(unused_crate_dependencies))]
 
 pub use tidewater_core::{
-    Bounds, Capabilities, Cursor, CursorError, Deliveries, Delivery, Epoch, EpochTag, Error, ErrorKind,
-    EventFrom, Gap, GapReason, Header, Headers, MAX_OPAQUE_BYTES, Message, NewEpoch, Next, OpaqueId,
-    Outgoing, PayloadMode, Place, Plugin, Position, Receipt, Result, Retry, ShareKey, Sink, Source,
+    Bounds, Capabilities, Combined, Cursor, CursorError, Deliveries, Delivery, Epoch, EpochTag, Error,
+    ErrorKind, EventFrom, Gap, GapReason, Header, Headers, MAX_OPAQUE_BYTES, Message, NewEpoch, Next,
+    OpaqueId, Outgoing, PayloadMode, Place, Plugin, Position, Receipt, Result, Retry, ShareKey, Sink, Source,
     SourceUrl, Start, Subscribed, Subscription, TopicBounds, TopicCursor, TopicName, TopicTag, cursor,
     inventory, memory, payload, plugin, sse,
 };

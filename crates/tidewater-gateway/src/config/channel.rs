@@ -3,7 +3,8 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use tidewater::{
-    AllowedReplay, Channel, EventFrom, LogBounds, PayloadMode, Prewarm, Sink, Start,
+    AllowedReplay, Channel, Combined, Error, ErrorKind, EventFrom, LogBounds, PayloadMode, Prewarm, Sink,
+    Start,
     http::SelectBy,
     plugin::{open_sink, open_source},
 };
@@ -20,9 +21,10 @@ use super::{
 const READERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
 /// One channel. What it is not told is as the library has it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ChannelConfig {
     pub(crate) name: String,
+    /// Several are combined.
     pub(crate) source: Vec<Url>,
     /// Where `POST` publishes to; where nothing is said, its source, if that can be written to.
     pub(crate) sink: Option<Url>,
@@ -101,13 +103,14 @@ impl ChannelConfig {
                 Err(_) if !self.publish => Ok(None),
                 opened => opened.map(Some),
             },
-            (None, _) => Ok(None),
+            (None, _) if !self.publish => Ok(None),
+            (None, _) => Err(Error::new(ErrorKind::Config, "it has several sources")),
         }
     }
 
     /// What only the plugins know. Nothing is connected.
     fn check(&self, table: &Reader<'_>, is_known: bool) {
-        let [source] = self.source.as_slice() else {
+        if self.source.is_empty() {
             // Of one that can't be read it has been said.
             if is_known || !table.has("source") {
                 table.refuse(
@@ -116,8 +119,10 @@ impl ChannelConfig {
                 );
             }
             return;
-        };
-        if let Err(error) = open_source(source.secret()) {
+        }
+        let sources: tidewater::Result<Vec<_>> =
+            self.source.iter().map(|source| open_source(source.secret())).collect();
+        if let Err(error) = sources.and_then(Combined::new) {
             return table.refuse("source", error);
         }
         if let Err(error) = self.open_sink() {

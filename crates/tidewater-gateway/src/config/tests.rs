@@ -51,11 +51,16 @@ mod sample {
             text.lines().map(line).collect::<String>()
         };
         let whole = if all { uncomment(defaults) + &uncomment(examples) } else { uncomment(defaults) };
-        // Without the feature there is no such plugin.
-        if cfg!(feature = "kafka") {
+        // Without the features there are no such plugins.
+        let kafka = if cfg!(feature = "kafka") {
             whole
         } else {
             whole.replace("kafka://localhost:9092/orders", "memory:orders").replace("?client.id=web", "")
+        };
+        if cfg!(feature = "nats") {
+            kafka
+        } else {
+            kafka.replace("jetstream://localhost:4222/NOTES", "memory:notes")
         }
     }
 
@@ -288,6 +293,17 @@ mod wrong {
                     "f.toml:3:11: channels.b.source: a channel needs one: write source = \
                      \"kafka://localhost:9092/orders\", or the like",
                     "f.toml:4:1: channels.b.sorce: there is no such key; did you mean \"source\"?",
+                ],
+            ),
+            (
+                "[channels.b]\nsource = ['memory:x', 'memory:y', 'memory:x']\n",
+                &["f.toml:4:10: channels.b.source: memory:x is given twice: each source once"],
+            ),
+            (
+                "[channels.b]\nsource = ['memory:x', 'memory:y']\npublish = true\n",
+                &[
+                    "f.toml:5:11: channels.b.publish: it has several sources. The channel can be read, not written to: leave \
+                   publishing off, or name one place to write to as its sink",
                 ],
             ),
             (
