@@ -31,7 +31,7 @@ use crate::{
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = log::init(cli.log.as_deref(), &cli.command).and_then(|()| match cli.command {
-        Command::Serve(args) => commands::serve::run(&args),
+        Command::Serve(args) => commands::serve::run(args),
         Command::Check(args) => check::run(&args),
         Command::Tail(args) => commands::tail::run(args),
         Command::Cursor(args) => cursor::run(&args),

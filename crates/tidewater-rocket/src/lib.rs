@@ -46,7 +46,7 @@ use rocket::{
 use tidewater_http::{DRAIN_DEADLINE, Limits, Rejection};
 use tidewater_hub::{Channel, Hub, Select};
 
-pub use routes::routes;
+pub use routes::{answer, routes};
 
 /// What the request asks for, as a guard: to open, or to hand to `channel.stream`.
 ///

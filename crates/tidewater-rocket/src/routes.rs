@@ -41,14 +41,23 @@ struct Mount(Endpoint);
 #[rocket::async_trait]
 impl Handler for Mount {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
-        let body = match request.method() {
-            Method::Post => read(request, data, self.0.body_limit() as u64).await,
-            _ => Some(Vec::new()),
-        };
-        let Some(body) = body else { return Outcome::Error(Status::BadRequest) };
-        let request = http::Request::from_parts(parts(request), Full::new(Bytes::from(body)));
-        Outcome::Success(body::response(self.0.respond(request).await))
+        answer(&self.0, request, data).await
     }
+}
+
+/// The answer of an [`Endpoint`], for a handler that finds it by the request: where channels come and go while the server
+/// runs, [`routes`] can't name them.
+///
+/// # Cancel safety
+/// As [`Endpoint::respond`].
+pub async fn answer<'r>(endpoint: &Endpoint, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
+    let body = match request.method() {
+        Method::Post => read(request, data, endpoint.body_limit() as u64).await,
+        _ => Some(Vec::new()),
+    };
+    let Some(body) = body else { return Outcome::Error(Status::BadRequest) };
+    let request = http::Request::from_parts(parts(request), Full::new(Bytes::from(body)));
+    Outcome::Success(body::response(endpoint.respond(request).await))
 }
 
 /// How much of every body rocket looks at before anything else.

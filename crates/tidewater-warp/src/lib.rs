@@ -52,8 +52,27 @@ pub fn sse(
     endpoint: impl Into<Endpoint>,
 ) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone {
     let endpoint = endpoint.into();
-    warp::path::end().and(head()).and(warp::body::stream()).then(move |parts, body| {
-        let endpoint = endpoint.clone();
+    warp::path::end().and(answers(move |_: &str| Some(endpoint.clone())))
+}
+
+/// Serves the endpoint that `find` gives for the request's whole path, as [`sse`] serves one: for channels that come and
+/// go while the server runs. Where it gives none the request is rejected as not found.
+pub fn sse_by<F>(find: F) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone
+where
+    F: Fn(&str) -> Option<Endpoint> + Clone + Send + Sync + 'static,
+{
+    answers(find)
+}
+
+fn answers<F>(find: F) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone
+where
+    F: Fn(&str) -> Option<Endpoint> + Clone + Send + Sync + 'static,
+{
+    let found = head().and_then(move |parts: Parts| {
+        let endpoint = find(parts.uri.path()).ok_or_else(warp::reject::not_found);
+        std::future::ready(endpoint.map(|endpoint| (parts, endpoint)))
+    });
+    found.and(warp::body::stream()).then(|(parts, endpoint): (Parts, Endpoint), body| {
         // warp keeps the room of what answers for as long as the connection lives.
         Box::pin(async move {
             let body = StreamBody::new(TryStreamExt::map_ok(body, Frame::data));

@@ -18,6 +18,7 @@ use crate::{
 ///   GET /                the page
 ///
 /// Ctrl-C and SIGTERM drain: every stream ends between two events with a time to come back, then the process ends.
+/// SIGHUP reads the configuration again, and says in the log what has changed and what needs a restart.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment, after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -52,7 +53,7 @@ With rocket, connections wait in the queue that rocket opens (128 to 1024, by th
 Exit codes: 0 after a drain, 1 failed, 2 wrong command line or configuration, 3 the address can't be listened on.";
 
 /// Runs `tidewater serve`.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let loaded = config::load(&args.flags).map_err(|findings| Failure::findings(&findings))?;
-    serve::run(loaded.config)
+    serve::run(loaded.config, args.flags)
 }

@@ -18,6 +18,7 @@
 //! `tidewater.sample.toml`, and a row in docs/configuration.md. serde would stop at the first thing that is wrong and
 //! know no places beyond the file's; here all is told at once, with the place.
 
+mod changes;
 mod channel;
 mod env;
 mod file;

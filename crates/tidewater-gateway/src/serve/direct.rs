@@ -7,14 +7,14 @@ use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use tidewater::direct::{Direct, Routes};
 
-use super::{ServerKind, announce, listen, routes::Site, shutdown::Shutdown};
+use super::{ServerKind, announce, listen, shutdown::Shutdown, site::Site};
 use crate::failure::Failure;
 
 pub(super) async fn serve(site: Arc<Site>, address: SocketAddr, shutdown: Shutdown) -> Result<(), Failure> {
     let listener = listen::bind(address)?;
     announce(listener.local_addr().unwrap_or(address), ServerKind::Direct);
     let channels = site.clone();
-    let routes = Routes::new().find(move |path| channels.endpoint(path).cloned());
+    let routes = Routes::new().find(move |path| channels.endpoint(path));
     let plain = move |_| {
         let site = site.clone();
         service_fn(move |request: Request<Incoming>| {

@@ -13,8 +13,8 @@ use tokio::{net::TcpStream, time::timeout};
 
 use super::{
     ServerKind, announce, listen,
-    routes::Site,
     shutdown::{LINGER, Shutdown},
+    site::Site,
 };
 use crate::failure::Failure;
 

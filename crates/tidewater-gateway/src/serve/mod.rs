@@ -1,7 +1,7 @@
 //! What `tidewater serve` is made of.
 //!
 //! ```text
-//! Config ─> Site (channels, page, health: what is answered) ─> direct | hyper | warp | rocket | salvo (who answers)
+//! Config ─> Site (channels, page, health: what is answered; SIGHUP changes it) ─> direct | hyper | warp | rocket | salvo (who answers)
 //! ```
 //!
 //! [`Site`] knows every route and is written once. The web servers differ in who carries the request to it: a channel's
@@ -14,12 +14,14 @@ mod hyper;
 mod kind;
 mod listen;
 mod page;
+mod reload;
 #[cfg(feature = "rocket")]
 mod rocket;
 mod routes;
 #[cfg(feature = "salvo")]
 mod salvo;
 mod shutdown;
+mod site;
 #[cfg(feature = "warp")]
 mod warp;
 
@@ -31,32 +33,38 @@ use std::{
 };
 
 pub(crate) use kind::ServerKind;
-use routes::{Served, Site};
 use shutdown::Shutdown;
+use site::{Served, Site};
 
-use crate::{config::Config, failure::Failure, output::Output};
+use crate::{
+    config::{Config, Flags},
+    failure::Failure,
+    output::Output,
+};
 
 /// Serves until a signal ends it, then drains.
-pub(crate) fn run(config: Config) -> Result<(), Failure> {
+pub(crate) fn run(config: Config, flags: Flags) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::runtime(format_args!("no threads can be started: {error}")))?;
-    let done = runtime.block_on(serve(config));
+    let done = runtime.block_on(serve(config, flags));
     // What still runs (a broker's client that says goodbye) is not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));
     done
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(config: Config, flags: Flags) -> Result<(), Failure> {
     let address = listen::resolve(&config.server.listen).await?;
-    let site = Arc::new(Site::open(&config)?);
+    let kind = config.server.kind;
+    let site = Arc::new(Site::open(config)?);
     if !address.ip().is_loopback() {
         // Nobody may read it.
         writeln!(io::stderr(), "{}", exposure(&site, address)).ok();
     }
-    let shutdown = Shutdown::new(site.hub().clone(), config.server.drain_timeout)?;
-    match config.server.kind {
+    let shutdown = Shutdown::new(site.clone())?;
+    reload::on_hangup(site.clone(), flags)?;
+    match kind {
         ServerKind::Direct => direct::serve(site, address, shutdown).await,
         ServerKind::Hyper => hyper::serve(site, address, shutdown).await,
         #[cfg(feature = "warp")]
@@ -73,7 +81,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
 /// What anybody can do who reaches this address.
 fn exposure(site: &Site, address: SocketAddr) -> String {
     let names = |of: &dyn Fn(&&Served) -> bool| {
-        let names: Vec<_> = site.channels().iter().filter(of).map(Served::name).collect();
+        let now = site.now();
+        let names: Vec<_> = now.channels.iter().filter(of).map(Served::name).collect();
         if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
     };
     format!(

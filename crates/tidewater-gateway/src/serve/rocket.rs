@@ -1,4 +1,4 @@
-//! rocket: each channel by its adapter's routes, the rest behind them.
+//! rocket: one handler for all; a channel's answer is its adapter's.
 
 use std::{
     io,
@@ -15,11 +15,7 @@ use rocket::{
     route::{Handler, Outcome},
 };
 
-use super::{
-    ServerKind, announce, listen,
-    routes::{CHANNELS, Site},
-    shutdown::Shutdown,
-};
+use super::{ServerKind, announce, listen, shutdown::Shutdown, site::Site};
 use crate::failure::Failure;
 
 /// rocket 0.5 takes no listener: it opens its own, so the length of its queue is not ours to choose.
@@ -41,15 +37,11 @@ pub(super) async fn serve(site: Arc<Site>, address: SocketAddr, shutdown: Shutdo
         },
         ..Config::release_default()
     };
-    let mut rocket = rocket::custom(config).attach(AdHoc::on_liftoff("announce", |rocket| {
+    let rocket = rocket::custom(config).attach(AdHoc::on_liftoff("announce", |rocket| {
         let (ip, port): (IpAddr, u16) = (rocket.config().address, rocket.config().port);
         Box::pin(async move { announce((ip, port).into(), ServerKind::Rocket) })
     }));
-    for served in site.channels() {
-        let path = format!("{CHANNELS}/{}", served.name());
-        rocket = rocket.mount(path, tidewater::rocket::routes(served.endpoint().clone()));
-    }
-    let rocket = rocket.mount("/", plain(&site)).ignite().await.map_err(|error| refused(address, &error))?;
+    let rocket = rocket.mount("/", routes(&site)).ignite().await.map_err(|error| refused(address, &error))?;
     let end = rocket.shutdown();
     tokio::spawn(async move {
         shutdown.drained().await;
@@ -69,8 +61,8 @@ fn refused(address: SocketAddr, error: &rocket::Error) -> Failure {
     }
 }
 
-/// Everything but the channels, of every method.
-fn plain(site: &Arc<Site>) -> Vec<Route> {
+/// Everything, of every method.
+fn routes(site: &Arc<Site>) -> Vec<Route> {
     let methods = [
         Method::Get,
         Method::Head,
@@ -82,15 +74,18 @@ fn plain(site: &Arc<Site>) -> Vec<Route> {
         Method::Trace,
         Method::Connect,
     ];
-    methods.into_iter().map(|method| Route::ranked(100, method, "/<path..>", Plain(site.clone()))).collect()
+    methods.into_iter().map(|method| Route::new(method, "/<path..>", Answers(site.clone()))).collect()
 }
 
 #[derive(Clone)]
-struct Plain(Arc<Site>);
+struct Answers(Arc<Site>);
 
 #[rocket::async_trait]
-impl Handler for Plain {
-    async fn handle<'r>(&self, request: &'r Request<'_>, _: Data<'r>) -> Outcome<'r> {
+impl Handler for Answers {
+    async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
+        if let Some(endpoint) = self.0.endpoint(request.uri().path().as_str()) {
+            return tidewater::rocket::answer(&endpoint, request, data).await;
+        }
         let method = request.method().as_str().parse().unwrap_or_default();
         let mut headers = http::HeaderMap::new();
         // The only one that an answer depends on.

@@ -1,4 +1,4 @@
-//! salvo: each channel as its adapter's goal, the rest behind them.
+//! salvo: one goal for all; a channel's is its adapter's.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -9,8 +9,8 @@ use salvo::{
 
 use super::{
     ServerKind, announce, listen,
-    routes::{CHANNELS, Site},
     shutdown::{LINGER, Shutdown},
+    site::Site,
 };
 use crate::failure::Failure;
 
@@ -32,23 +32,17 @@ pub(super) async fn serve(site: Arc<Site>, address: SocketAddr, shutdown: Shutdo
 }
 
 fn routes(site: Arc<Site>) -> Router {
-    let channels = site.channels().iter().map(|served| {
-        let path = format!("{}/{}", &CHANNELS[1..], served.name());
-        Router::with_path(path).goal(tidewater::salvo::sse(served.endpoint().clone()))
-    });
-    let mut router = Router::new();
-    for channel in channels {
-        router = router.push(channel);
-    }
-    router.push(Router::with_path("{**rest}").goal(Plain(site)))
+    Router::with_path("{**rest}").goal(Goal(site))
 }
 
-/// Everything but the channels.
-struct Plain(Arc<Site>);
+struct Goal(Arc<Site>);
 
 #[async_trait]
-impl Handler for Plain {
-    async fn handle(&self, req: &mut Request, _: &mut Depot, res: &mut Response, _: &mut FlowCtrl) {
+impl Handler for Goal {
+    async fn handle(&self, req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
+        if let Some(endpoint) = self.0.endpoint(req.uri().path()) {
+            return tidewater::salvo::sse(endpoint).handle(req, depot, res, ctrl).await;
+        }
         let (parts, body) = self.0.plain(req.method(), req.uri().path(), req.headers()).into_parts();
         res.status_code(parts.status);
         res.headers_mut().extend(parts.headers);

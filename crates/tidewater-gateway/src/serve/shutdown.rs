@@ -1,10 +1,10 @@
 //! From a signal to the end.
 
-use std::{io, process, time::Duration};
+use std::{io, process, sync::Arc, time::Duration};
 
-use tidewater::Hub;
 use tokio::sync::watch;
 
+use super::site::Site;
 use crate::failure::Failure;
 
 /// How long connections that carry no stream may take to end, once the streams are gone.
@@ -19,7 +19,7 @@ pub(super) struct Shutdown(watch::Receiver<bool>);
 
 impl Shutdown {
     /// Listens for the signals from now on.
-    pub(super) fn new(hub: Hub, drain_timeout: Duration) -> Result<Self, Failure> {
+    pub(super) fn new(site: Arc<Site>) -> Result<Self, Failure> {
         let mut signals = Signals::new()
             .map_err(|error| Failure::runtime(format_args!("signals can't be listened for: {error}")))?;
         let (drained, receiver) = watch::channel(false);
@@ -27,7 +27,7 @@ impl Shutdown {
             signals.next().await;
             tracing::info!("draining; once more ends it at once");
             let drain = async {
-                hub.drain(drain_timeout).await;
+                site.hub().drain(site.now().drain_timeout()).await;
                 drained.send_replace(true);
                 // The server's own end is bounded too, and as open to impatience.
                 std::future::pending::<()>().await;

@@ -1,4 +1,4 @@
-//! warp: each channel through its adapter's filter, the rest behind them.
+//! warp: channels through its adapter's filter, the rest behind it.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
@@ -8,8 +8,8 @@ use warp::{Filter, filters::path::FullPath};
 
 use super::{
     ServerKind, announce, listen,
-    routes::Site,
     shutdown::{LINGER, Shutdown},
+    site::Site,
 };
 use crate::failure::Failure;
 
@@ -35,12 +35,5 @@ fn routes(site: Arc<Site>) -> impl Filter<Extract = impl warp::Reply, Error = In
             },
         )
     };
-    let nothing = warp::any().and_then(|| async { Err::<warp::reply::Response, _>(warp::reject()) }).boxed();
-    let channels = site.channels().iter().fold(nothing, |others, served| {
-        let one = warp::path("channels")
-            .and(warp::path(served.name().to_owned()))
-            .and(tidewater::warp::sse(served.endpoint().clone()));
-        one.or(others).unify().boxed()
-    });
-    channels.or(plain).unify()
+    tidewater::warp::sse_by(move |path| site.endpoint(path)).or(plain).unify()
 }

@@ -3,12 +3,14 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::{
-    process::{Child, Stdio},
-    thread::JoinHandle,
-    time::Duration,
+    io::{BufRead, BufReader},
+    process::{Child, ChildStderr, Stdio},
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
-use super::{Lines, end, text, tidewater};
+use super::{Lines, end, tidewater};
 
 /// The servers that this build has.
 pub(crate) fn servers() -> Vec<&'static str> {
@@ -32,7 +34,7 @@ pub(crate) struct Gateway {
     pub(crate) address: String,
     // Kept open: a gateway whose output nobody takes is another case.
     _stdout: Lines,
-    stderr: Option<JoinHandle<String>>,
+    stderr: Option<Logs>,
 }
 
 impl Gateway {
@@ -56,12 +58,12 @@ impl Gateway {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let stderr = child.stderr.take().filter(|_| read).map(text);
+        let stderr = child.stderr.take().filter(|_| read).map(Logs::of);
         let stdout = Lines::of(child.stdout.take().unwrap());
         let line = stdout.first();
         let Some(address) = line.trim().strip_prefix("Serving on http://") else {
             drop(child.kill());
-            panic!("{args:?}: {line:?}, {:?}", stderr.map(|text| text.join().unwrap()));
+            panic!("{args:?}: {line:?}, {:?}", stderr.map(Logs::rest));
         };
         let address = address.trim_end_matches('/').to_owned();
         Self { child, address, _stdout: stdout, stderr }
@@ -78,10 +80,54 @@ impl Gateway {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Waits until this is in its standard error, and takes everything up to its end.
+    #[track_caller]
+    pub(crate) fn logged(&self, wanted: &str) -> String {
+        self.stderr.as_ref().unwrap().until(wanted)
+    }
+
     /// Waits for its end: the exit code, and all of its standard error.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let code = end(&mut self.child);
-        (code, self.stderr.take().map(|text| text.join().unwrap()).unwrap_or_default())
+        (code, self.stderr.take().map(Logs::rest).unwrap_or_default())
+    }
+}
+
+/// What it writes to standard error, as it comes.
+struct Logs {
+    text: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
+}
+
+impl Logs {
+    fn of(from: ChildStderr) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let to = text.clone();
+        let reader = thread::spawn(move || {
+            for line in BufReader::new(from).lines().map_while(Result::ok) {
+                to.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        Self { text, reader }
+    }
+
+    #[track_caller]
+    fn until(&self, wanted: &str) -> String {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let mut text = self.text.lock().unwrap();
+            if let Some(at) = text.find(wanted) {
+                return text.drain(..at + wanted.len()).collect();
+            }
+            assert!(Instant::now() < until, "{wanted:?} is not in:\n{text}");
+            drop(text);
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn rest(self) -> String {
+        self.reader.join().unwrap();
+        std::mem::take(&mut self.text.lock().unwrap())
     }
 }
 

@@ -1,0 +1,244 @@
+//! What is served now: the channels and their settings, which a reload changes while streams go on.
+
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use tidewater::{
+    Channel, Error, Hub,
+    http::{Cors, Endpoint},
+    plugin::open_source,
+};
+
+use super::routes::CHANNELS;
+use crate::{
+    config::{ChannelConfig, Config, CorsConfig, ServerConfig},
+    failure::Failure,
+};
+
+/// Everything that the gateway answers. Each request looks at what holds then.
+#[derive(Debug)]
+pub(super) struct Site {
+    hub: Hub,
+    now: RwLock<Arc<Now>>,
+}
+
+/// What holds until the next reload.
+#[derive(Debug)]
+pub(super) struct Now {
+    pub(super) channels: Vec<Served>,
+    server: ServerConfig,
+    cors_config: CorsConfig,
+    /// For what is no channel.
+    pub(super) cors: Cors,
+}
+
+/// One channel that is served.
+#[derive(Debug)]
+pub(super) struct Served {
+    endpoint: Endpoint,
+    config: ChannelConfig,
+}
+
+impl Site {
+    /// Opens every channel. A broker that can't be reached is no error: its channel is retried behind it.
+    pub(super) fn open(config: Config) -> Result<Self, Failure> {
+        let hub = Hub::new();
+        let channels = config
+            .channels
+            .into_iter()
+            .map(|channel| Served::open(&hub, channel))
+            .collect::<Result<_, _>>()?;
+        let now =
+            Now { channels, server: config.server, cors: config.cors.cors()?, cors_config: config.cors };
+        Ok(Self { hub, now: RwLock::new(Arc::new(now)) })
+    }
+
+    pub(super) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// What holds now.
+    pub(super) fn now(&self) -> Arc<Now> {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The channel that this path is of.
+    pub(super) fn endpoint(&self, path: &str) -> Option<Endpoint> {
+        let name = path.strip_prefix(CHANNELS)?.strip_prefix('/')?;
+        // As all the frameworks have it.
+        let name = name.strip_suffix('/').unwrap_or(name);
+        self.now().channels.iter().find(|served| served.name() == name).map(|served| served.endpoint.clone())
+    }
+
+    /// Puts a new configuration in force, as far as that goes without ending streams of channels that stay. Those of
+    /// channels that are gone are told to come back, and learn then that there is nothing.
+    ///
+    /// # Errors
+    /// If a channel can't be opened: then everything is as it was.
+    pub(super) fn reload(&self, new: Config) -> Result<Changes, Failure> {
+        let old = self.now();
+        let mut changes = Changes::default();
+        changes.server(&old, &new);
+        let mut channels = Vec::new();
+        for config in new.channels {
+            let own = old.channels.iter().find(|served| served.name() == config.name);
+            let opened = match own {
+                Some(own) => own.reloaded(config, &mut changes),
+                None => {
+                    changes.added.push(config.name.clone());
+                    Served::open(&self.hub, config)
+                }
+            };
+            match opened {
+                Ok(served) => channels.push(served),
+                Err(failure) => {
+                    for name in &changes.added {
+                        self.hub.close(name);
+                    }
+                    return Err(failure);
+                }
+            }
+        }
+        let is_gone = |served: &&Served| !channels.iter().any(|other| other.name() == served.name());
+        changes.removed =
+            old.channels.iter().filter(is_gone).map(|served| served.name().to_owned()).collect();
+        // The sockets stay as they are.
+        let server = ServerConfig {
+            listen: old.server.listen.clone(),
+            kind: old.server.kind,
+            drain_timeout: new.server.drain_timeout,
+            page: new.server.page,
+        };
+        let now = Now { channels, server, cors: new.cors.cors()?, cors_config: new.cors };
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(now);
+        // Nobody finds them any more.
+        for name in &changes.removed {
+            self.hub.close(name);
+        }
+        Ok(changes)
+    }
+}
+
+impl Now {
+    /// Whether there is a page at `/`.
+    pub(super) fn has_page(&self) -> bool {
+        self.server.page
+    }
+
+    /// How long streams may take to end at a shutdown.
+    pub(super) fn drain_timeout(&self) -> Duration {
+        self.server.drain_timeout
+    }
+}
+
+impl Served {
+    fn open(hub: &Hub, config: ChannelConfig) -> Result<Self, Failure> {
+        let at = |error: Error| error.context(format!("channel {:?}", config.name));
+        let mut builder = hub
+            .channel(&config.name)
+            .replay(config.replay)
+            .lag(config.lag.own)
+            .lag_choices(config.lag.choices.iter().copied())
+            .prewarm(config.prewarm)
+            .linger(config.linger)
+            .heartbeat(config.heartbeat)
+            .retry(config.retry)
+            .start(config.start)
+            .payload(config.payload)
+            .event(config.event.clone())
+            .log(config.log)
+            .large_ids(config.large_ids)
+            .backfill_readers(config.backfill_readers.get())
+            .share_upstream(config.share_upstream);
+        for source in &config.source {
+            builder = builder.source(open_source(source.secret()).map_err(at)?);
+        }
+        // Also where nobody may publish now: a reload can allow it.
+        if let Some(sink) = config.open_sink().map_err(at)? {
+            builder = builder.sink(sink);
+        }
+        Self::of(builder.open()?, config)
+    }
+
+    /// The same channel behind an endpoint of a new configuration.
+    fn reloaded(&self, mut new: ChannelConfig, changes: &mut Changes) -> Result<Self, Failure> {
+        let key = |key: &str| format!("channels.{}.{key}", new.name);
+        changes.restart.extend(self.config.fixed_changes(&new).into_iter().map(key));
+        let cannot_publish = new.publish && self.channel().sink().is_none();
+        if cannot_publish {
+            changes.restart.push(key("publish"));
+        }
+        new.publish &= !cannot_publish;
+        let key = |key: &str| format!("channels.{}.{key}", new.name);
+        changes.changed.extend(self.config.endpoint_changes(&new).into_iter().map(key));
+        Self::of(self.channel().clone(), self.config.with_endpoint_of(new))
+    }
+
+    fn of(channel: Channel, config: ChannelConfig) -> Result<Self, Failure> {
+        let endpoint = Endpoint::new(channel)
+            .cors(config.cors.cors()?)
+            .publish(config.publish)
+            .select_by(config.select.iter().copied())
+            .max_body(config.limits.max_body);
+        Ok(Self { endpoint, config })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    pub(super) fn publishes(&self) -> bool {
+        self.config.publish
+    }
+
+    pub(super) fn channel(&self) -> &Channel {
+        self.endpoint.channel()
+    }
+}
+
+/// What a reload did, by channel and by key.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    added: Vec<String>,
+    removed: Vec<String>,
+    changed: Vec<String>,
+    /// What has to wait for a restart.
+    pub(super) restart: Vec<String>,
+}
+
+impl Changes {
+    fn server(&mut self, old: &Now, new: &Config) {
+        for (key, changed, restart) in [
+            ("server.listen", old.server.listen != new.server.listen, true),
+            ("server.server", old.server.kind != new.server.kind, true),
+            ("server.drain_timeout", old.server.drain_timeout != new.server.drain_timeout, false),
+            ("server.page", old.server.page != new.server.page, false),
+            ("cors.origins", old.cors_config != new.cors, false),
+        ] {
+            if changed {
+                let keys = if restart { &mut self.restart } else { &mut self.changed };
+                keys.push(key.to_owned());
+            }
+        }
+    }
+}
+
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = [
+            ("channels added: ", &self.added),
+            ("channels removed: ", &self.removed),
+            ("changed: ", &self.changed),
+            ("a restart is needed for: ", &self.restart),
+        ];
+        let told: Vec<_> = all
+            .into_iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(what, names)| format!("{what}{}", names.join(", ")))
+            .collect();
+        f.write_str(&if told.is_empty() { "nothing has changed".to_owned() } else { told.join("; ") })
+    }
+}
