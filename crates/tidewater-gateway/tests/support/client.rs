@@ -5,6 +5,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    time::Instant,
 };
 
 use super::gateway::PATIENCE;
@@ -39,6 +40,7 @@ pub(crate) struct Answer {
     chunked: bool,
     left: Option<usize>,
     text: Vec<u8>,
+    opened: Instant,
 }
 
 impl Answer {
@@ -88,11 +90,17 @@ impl Answer {
         let head = Head { status, headers };
         let chunked = head.header("transfer-encoding") == Some("chunked");
         let left = head.header("content-length").map(|length| length.parse().unwrap());
-        Self { head, reader, chunked, left, text: Vec::new() }
+        Self { head, reader, chunked, left, text: Vec::new(), opened: Instant::now() }
     }
 
     /// Reads more, unless it has ended.
     fn more(&mut self) -> bool {
+        // A stream that should have ended goes on with heartbeats.
+        assert!(
+            self.opened.elapsed() < 3 * PATIENCE,
+            "it does not come: {}",
+            String::from_utf8_lossy(&self.text)
+        );
         if self.chunked {
             let mut size = String::new();
             self.reader.read_line(&mut size).unwrap();
