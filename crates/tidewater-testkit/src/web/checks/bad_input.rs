@@ -75,12 +75,14 @@ fn table() -> Vec<(&'static str, Vec<u8>, Wanted)> {
         ("a policy that there is not", get("/closed?lag=none", ""), Status(400)),
         ("a name that is misspelled", get("/closed?topics=a", ""), Status(400)),
         ("257 keys", get(&format!("/closed?{}", "key=a&".repeat(257)), ""), Status(400)),
-        ("10,000 parameters", get(&format!("/closed?{}", "a=1&".repeat(10_000)), ""), Status(400)),
-        ("10,000 ids", get(&format!("/closed?{}", "last_event_id=&".repeat(4_000)), ""), Status(400)),
+        ("3,000 parameters", get(&format!("/closed?{}", "a=1&".repeat(3_000)), ""), Status(400)),
+        ("10,000 parameters", get(&format!("/closed?{}", "a=1&".repeat(10_000)), ""), Refused),
+        ("4,000 ids", get(&format!("/closed?{}", "last_event_id=&".repeat(4_000)), ""), Refused),
         ("escapes that are cut", get("/closed?key=%&key=%f&key=%zz", ""), Status(200)),
         ("a head within a key", get("/closed?key=a%0d%0aInjected:%201%0d%0a", ""), Status(200)),
         ("a head within an id", get("/closed?last_event_id=a%0d%0aInjected:%201", ""), Status(200)),
-        ("an id of 60,000 bytes", get(&format!("/closed?last_event_id={}", a(60_000)), ""), Status(200)),
+        ("an id of 12,000 bytes", get(&format!("/closed?last_event_id={}", a(12_000)), ""), Status(200)),
+        ("an id of 60,000 bytes", get(&format!("/closed?last_event_id={}", a(60_000)), ""), StreamOrRefused),
         ("an id of 1 MB", get(&format!("/closed?last_event_id={}", a(1 << 20)), ""), Refused),
         ("a query of 70,000 bytes", get(&format!("/closed?key={}", a(70_000)), ""), Refused),
         (
@@ -134,9 +136,14 @@ fn table() -> Vec<(&'static str, Vec<u8>, Wanted)> {
             Status(400),
         ),
         (
+            "3,000 parameters of a post",
+            post(&format!("/closed?{}", "a=1&".repeat(3_000)), "content-length: 1\r\n", "x"),
+            Status(400),
+        ),
+        (
             "10,000 parameters of a post",
             post(&format!("/closed?{}", "a=1&".repeat(10_000)), "content-length: 1\r\n", "x"),
-            Status(400),
+            Refused,
         ),
         ("a body over the limit", post("/closed", "content-length: 1025\r\n", &a(1025)), Status(413)),
         // (rocket waits for the first bytes of a body before it asks anybody.)
