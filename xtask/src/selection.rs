@@ -230,7 +230,7 @@ mod tests {
             some.args(&["tidewater-kafka".into()]).unwrap_err().to_string().contains("cannot be built here")
         );
         assert!(some.args(&["tidewater-kafkaa".into()]).unwrap_err().to_string().contains("no package"));
-        let one = some.args(&["tidewater-hub".into()]).unwrap();
-        assert_eq!(one, ["--package", "tidewater-hub", "--no-default-features"]);
+        let one = some.args(&["tidewater-rocket".into()]).unwrap();
+        assert_eq!(one, ["--package", "tidewater-rocket", "--no-default-features"]);
     }
 }
