@@ -208,7 +208,11 @@ impl Gateway {
         self.signal(Signal::TERM)
     }
 
-    fn signal(&self, signal: Signal) -> Result<()> {
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = self.id().context("the gateway does not run")?;
         crate::process::signal(pid, signal).context("cannot signal the gateway")
     }

@@ -181,7 +181,7 @@ mod tests {
         let all = Selection::new(true, true).unwrap();
         assert!(all.left_out.is_empty());
         let gateway: Vec<&str> = all.packages["tidewater-gateway"].iter().map(String::as_str).collect();
-        assert_eq!(gateway, ["kafka", "nats", "rocket", "salvo", "sse-tls", "warp"]);
+        assert_eq!(gateway, ["kafka", "nats", "rocket", "salvo", "sse-tls", "tls", "warp"]);
         assert!(all.packages["tidewater-kafka"].is_empty(), "{:?}", all.packages["tidewater-kafka"]);
     }
 
@@ -197,7 +197,7 @@ mod tests {
             assert!(some.packages.contains_key(name), "{name}: {some:?}");
         }
         let features = |name: &str| some.packages[name].iter().cloned().collect::<Vec<_>>();
-        assert_eq!(features("tidewater-gateway"), ["nats", "rocket", "salvo", "sse-tls", "warp"]);
+        assert_eq!(features("tidewater-gateway"), ["nats", "rocket", "salvo", "sse-tls", "tls", "warp"]);
         assert_eq!(features("tidewater-tests"), ["nats", "tls"]);
         let facade =
             ["codec", "direct", "direct-tls", "json", "nats", "rocket", "salvo", "sse", "sse-tls", "warp"];

@@ -32,6 +32,11 @@ pub(crate) enum FailureKind {
     Unread,
 }
 
+/// Tells what goes on all the same. Nobody may read it.
+pub(crate) fn warn(text: impl fmt::Display) {
+    writeln!(io::stderr(), "{text}").ok();
+}
+
 impl Failure {
     /// It could not be done.
     pub(crate) fn runtime(text: impl fmt::Display) -> Self {

@@ -16,9 +16,27 @@ pub(crate) struct Flags {
     /// what stands here wins over both. Without this no file is read.
     #[arg(long, value_name = "FILE", env = "TIDEWATER_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// Where to listen (127.0.0.1:8080). Port 0 takes a free one; the first line of standard output says which.
+    /// Where to listen (127.0.0.1:8080), with https:// before it for TLS; or unix:/PATH. Repeat it for more. Port 0 takes
+    /// a free one; standard output says which, a line for each.
+    #[arg(long, value_name = "[https://]HOST:PORT")]
+    listen: Vec<String>,
+    /// Where the page, the health checks and the listing are, and the channels too; at --listen are the channels alone
+    /// then.
     #[arg(long, value_name = "HOST:PORT")]
-    listen: Option<String>,
+    admin_listen: Vec<String>,
+    /// The certificates for https://, the server's own first, in PEM. Repeat it, with --tls-key, for more names.
+    #[arg(long, value_name = "FILE")]
+    tls_certificate: Vec<String>,
+    /// The key of --tls-certificate, in PEM. Both are read again when they change, and on SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    tls_key: Vec<String>,
+    /// These proxies (10.0.0.0/8, 192.0.2.7, unix) begin each connection with a header of the PROXY protocol, version 2,
+    /// which says for whom it is; connections from others are closed.
+    #[arg(long, value_name = "NETWORK")]
+    proxy_protocol_from: Vec<String>,
+    /// How many connections there may be (as many as open files allow).
+    #[arg(long, value_name = "NUMBER")]
+    max_connections: Option<String>,
     /// The web server: direct (the default), hyper, warp, rocket or salvo, as far as they are built in.
     #[arg(long, value_name = "SERVER")]
     server: Option<String>,
@@ -61,8 +79,8 @@ impl Flags {
     pub(super) fn read(&self) -> (Table, Vec<Finding>) {
         let (mut table, mut findings) = (Table::default(), Vec::new());
         for (flag, path, value) in [
-            ("--listen", ["server", "listen"], &self.listen),
             ("--server", ["server", "server"], &self.server),
+            ("--max-connections", ["server", "max_connections"], &self.max_connections),
             ("--drain-timeout", ["server", "drain_timeout"], &self.drain_timeout),
             ("--max-body", ["limits", "max_body"], &self.max_body),
         ] {
@@ -71,10 +89,23 @@ impl Flags {
                 table.set(&path, Given::text(Origin::Flag(format!("{flag} {text}")), text));
             }
         }
-        if !self.origins.is_empty() {
-            let at = Origin::Flag("--cors-origin".to_owned());
-            let list = self.origins.iter().map(|origin| Given::text(at.clone(), origin)).collect();
-            table.set(&["cors", "origins"], Given { at, value: Value::List(list) });
+        for (flag, path, values) in [
+            ("--listen", ["server", "listen"], &self.listen),
+            ("--admin-listen", ["server", "admin_listen"], &self.admin_listen),
+            ("--tls-certificate", ["server", "tls_certificate"], &self.tls_certificate),
+            ("--tls-key", ["server", "tls_key"], &self.tls_key),
+            ("--proxy-protocol-from", ["server", "proxy_protocol_from"], &self.proxy_protocol_from),
+            ("--cors-origin", ["cors", "origins"], &self.origins),
+        ] {
+            match values.as_slice() {
+                [] => {}
+                [one] => table.set(&path, Given::text(Origin::Flag(format!("{flag} {one}")), one)),
+                all => {
+                    let one = |text: &String| Given::text(Origin::Flag(format!("{flag} {text}")), text);
+                    let value = Value::List(all.iter().map(one).collect());
+                    table.set(&path, Given { at: Origin::Flag(flag.to_owned()), value });
+                }
+            }
         }
         let urls = self.channels.iter().map(|(name, url)| (name, &url.0)).collect();
         for (flag, key, all) in [

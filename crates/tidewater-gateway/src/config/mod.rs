@@ -11,7 +11,7 @@
 //! | `given` | a value and where it comes from; one layer over another |
 //! | `file`, `env`, `flags` | the three layers |
 //! | `reader` | what is read out of a table, and everything that is wrong with it |
-//! | `setting`, `words`, `url` | one value: how it is read and shown |
+//! | `setting`, `words`, `url`, `listen` | one value: how it is read and shown |
 //! | `server`, `shared`, `channel` | one table each: settings to a value of the library |
 //!
 //! A new table is a file with a struct and its `read`, one line in [`Config::read`], its keys in
@@ -24,6 +24,7 @@ mod env;
 mod file;
 mod flags;
 mod given;
+mod listen;
 mod nearest;
 mod reader;
 mod server;
@@ -40,8 +41,9 @@ use std::{collections::HashSet, ffi::OsString};
 pub(crate) use self::{
     channel::ChannelConfig,
     flags::Flags,
+    listen::Listen,
     reader::{Finding, Shown},
-    server::{Listen, ServerConfig},
+    server::{Listening, ServerConfig},
     shared::{CorsConfig, Limits},
     show::show,
 };

@@ -133,7 +133,7 @@ mod layers {
         let loaded = load(file, &variables, &args).unwrap();
         let at = |key: &str| loaded.shown.iter().find(|shown| shown.key == key).unwrap().at.to_string();
         assert_eq!(
-            (loaded.config.server.listen.0.as_str(), at("listen")),
+            (loaded.config.server.listening.listen[0].to_string().as_str(), at("listen")),
             ("localhost:3", "--listen localhost:3".into())
         );
         assert_eq!(
@@ -209,19 +209,42 @@ mod wrong {
                 "[server]\nlisen = 'x'\nbind = 1\n",
                 &[
                     "f.toml:4:1: server.lisen: there is no such key; did you mean \"listen\"?",
-                    "f.toml:5:1: server.bind: there is no such key; there are: listen, server, drain_timeout, page",
+                    "f.toml:5:1: server.bind: there is no such key; there are: listen, admin_listen, server, tls_certificate, \
+                     tls_key, proxy_protocol_from, max_connections, drain_timeout, page",
                 ],
             ),
             (
                 "[server]\nlisten = 8080\n",
                 &[
                     "f.toml:4:10: server.listen: 8080: it is no address: write an address and a port, such as \
-                   127.0.0.1:8080, [::1]:8080 or localhost:8080",
+                   127.0.0.1:8080, [::1]:8080 or localhost:8080, with https:// before it for TLS; or unix:/PATH",
                 ],
             ),
             (
-                "[server]\nlisten = ['localhost:1', 'localhost:2']\n",
-                &["f.toml:4:10: server.listen: it listens on one address: write one HOST:PORT"],
+                "[server]\nlisten = []\n",
+                &["f.toml:4:10: server.listen: it listens nowhere: write one HOST:PORT at least"],
+            ),
+            (
+                "[server]\ntls_certificate = 'a'\n",
+                &[
+                    "f.toml:4:19: server.tls_certificate: certificates have 1 files, and keys 0: each certificate \
+                   needs its key, in the same order",
+                ],
+            ),
+            (
+                "[server]\ntls_certificate = 'a'\ntls_key = 'b'\n",
+                &[
+                    "f.toml:4:19: server.tls_certificate: no listener uses it: write listen = \"https://0.0.0.0:8443\", or the like",
+                ],
+            ),
+            (
+                "[server]\nproxy_protocol_from = ['10.0.0.0/8', 'x']\n",
+                &["f.toml:4:23: server.proxy_protocol_from: \"x\" is no proxy to trust: write a network \
+                   (10.0.0.0/8, 2001:db8::/32), an address, or unix for peers on a Unix socket"],
+            ),
+            (
+                "[server]\nmax_connections = 0\n",
+                &["f.toml:4:19: server.max_connections: 0: it has to be 1 at least"],
             ),
             ("[server]\npage = 'yes'\n", &["f.toml:4:8: server.page: it is a text: write true or false"]),
             (

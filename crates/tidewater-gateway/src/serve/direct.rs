@@ -1,27 +1,91 @@
-//! Direct streams; what is no stream goes by hyper.
+//! Direct streams, and what is no stream by hyper; or all by hyper. On any number of listeners.
 
-use std::{convert::Infallible, future::ready, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, future::ready, sync::Arc};
 
 use http::Request;
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
-use tidewater::direct::{Direct, Routes};
+use tidewater::direct::{Direct, Listener, Routes};
 
-use super::{ServerKind, announce, listen, shutdown::Shutdown, site::Site};
-use crate::failure::Failure;
+use super::{
+    announce, exposure,
+    listen::{self, Open},
+    shutdown::Shutdown,
+    site::Site,
+};
+use crate::{
+    config::Listening,
+    failure::{Failure, warn},
+};
 
-pub(super) async fn serve(site: Arc<Site>, address: SocketAddr, shutdown: Shutdown) -> Result<(), Failure> {
-    let listener = listen::bind(address)?;
-    announce(listener.local_addr().unwrap_or(address), ServerKind::Direct);
+/// What a listener's clients get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// All that there is.
+    Whole,
+    /// The channels alone: the rest is elsewhere.
+    Channels,
+}
+
+pub(super) async fn serve(
+    site: Arc<Site>,
+    server: &Listening,
+    take_over: bool,
+    shutdown: Shutdown,
+) -> Result<(), Failure> {
+    let exposed = |address| warn(exposure(&site, address));
+    let public = Open::all(&server.listen, server, server.proxies.as_ref(), &exposed).await?;
+    // Who asks whether it lives speaks HTTP alone.
+    let admin = Open::all(&server.admin_listen, server, None, &exposed).await?;
+    announce(
+        server.kind,
+        public.iter().map(|open| open.name.as_str()),
+        admin.iter().map(|open| open.name.as_str()),
+    );
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &server.tls {
+        listen::keep_fresh(tls.clone());
+    }
+    let part = if admin.is_empty() { Part::Whole } else { Part::Channels };
+    let direct = |part| direct(site.clone(), part).take_over(take_over);
+    let most = listen::connections(server.max_connections.0);
+    let (public, _files) = split(public);
+    let (admin, _more_files) = split(admin);
+    let public = direct(part).max_connections(most).serve_all(public, shutdown.clone().drained());
+    // Of its own, so that it answers when there is no room for clients any more.
+    let admin = async {
+        match admin.is_empty() {
+            true => Ok(()),
+            false => direct(Part::Whole).shards(1).serve_all(admin, shutdown.drained()).await,
+        }
+    };
+    let served = tokio::try_join!(public, admin).map(drop);
+    served.map_err(|error| Failure::runtime(format_args!("no threads can be started: {error}")))
+}
+
+/// The listeners, and what has to live as long as they do.
+fn split(open: Vec<Open>) -> (Vec<Listener>, impl Sized) {
+    #[cfg(unix)]
+    let parts = open.into_iter().map(|open| (open.listener, open.file));
+    #[cfg(not(unix))]
+    let parts = open.into_iter().map(|open| (open.listener, ()));
+    let (listeners, files): (Vec<_>, Vec<_>) = parts.unzip();
+    (listeners, files)
+}
+
+fn direct(site: Arc<Site>, part: Part) -> Direct {
     let channels = site.clone();
     let routes = Routes::new().find(move |path| channels.endpoint(path));
     let plain = move |_| {
         let site = site.clone();
         service_fn(move |request: Request<Incoming>| {
-            let answer = site.plain(request.method(), request.uri().path(), request.headers());
+            let path = request.uri().path();
+            let answer = match part {
+                Part::Whole => site.plain(request.method(), path, request.headers()),
+                Part::Channels => Site::nothing_at(path),
+            };
             ready(Ok::<_, Infallible>(answer.map(Full::new)))
         })
     };
-    let server = Direct::new(routes).fallback_hyper(plain).serve(listener, shutdown.drained());
-    server.await.map_err(|error| Failure::runtime(format_args!("no threads can be started: {error}")))
+    Direct::new(routes).fallback_hyper(plain)
 }

@@ -1,7 +1,7 @@
 //! What `tidewater serve` is made of.
 //!
 //! ```text
-//! Config ─> Site (channels, page, health: what is answered; SIGHUP changes it) ─> direct | hyper | warp | rocket | salvo (who answers)
+//! Config ─> Site (channels, page, health: what is answered; SIGHUP changes it) ─> direct (and hyper) | warp | rocket | salvo (who answers)
 //! ```
 //!
 //! [`Site`] knows every route and is written once. The web servers differ in who carries the request to it: a channel's
@@ -10,7 +10,6 @@
 
 mod direct;
 mod health;
-mod hyper;
 mod kind;
 mod listen;
 mod page;
@@ -25,20 +24,15 @@ mod site;
 #[cfg(feature = "warp")]
 mod warp;
 
-use std::{
-    io::{self, Write},
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 pub(crate) use kind::ServerKind;
 use shutdown::Shutdown;
 use site::{Served, Site};
 
 use crate::{
-    config::{Config, Flags},
-    failure::Failure,
+    config::{Config, Flags, Listen},
+    failure::{Failure, warn},
     output::Output,
 };
 
@@ -55,18 +49,23 @@ pub(crate) fn run(config: Config, flags: Flags) -> Result<(), Failure> {
 }
 
 async fn serve(config: Config, flags: Flags) -> Result<(), Failure> {
-    let address = listen::resolve(&config.server.listen).await?;
-    let kind = config.server.kind;
+    let server = config.server.listening.clone();
     let site = Arc::new(Site::open(config)?);
-    if !address.ip().is_loopback() {
-        // Nobody may read it.
-        writeln!(io::stderr(), "{}", exposure(&site, address)).ok();
-    }
     let shutdown = Shutdown::new(site.clone())?;
     reload::on_hangup(site.clone(), flags)?;
-    match kind {
-        ServerKind::Direct => direct::serve(site, address, shutdown).await,
-        ServerKind::Hyper => hyper::serve(site, address, shutdown).await,
+    if [ServerKind::Direct, ServerKind::Hyper].contains(&server.kind) {
+        return direct::serve(site, &server, server.kind == ServerKind::Direct, shutdown).await;
+    }
+    // The others listen on one address, as the configuration has made sure.
+    let [Listen::Tcp { address, tls: false }] = server.listen.as_slice() else {
+        return Err(Failure::usage(format_args!("{} can't listen there", server.kind)));
+    };
+    let address = listen::resolve(address).await?;
+    if !address.ip().is_loopback() {
+        warn(exposure(&site, address));
+    }
+    listen::connections(None);
+    match server.kind {
         #[cfg(feature = "warp")]
         ServerKind::Warp => warp::serve(site, address, shutdown).await,
         #[cfg(feature = "rocket")]
@@ -93,14 +92,27 @@ fn exposure(site: &Site, address: SocketAddr) -> String {
     )
 }
 
-/// Says where it listens: for people, and for programs that gave port 0.
-fn announce(address: SocketAddr, server: ServerKind) {
-    tracing::info!(%address, %server, "serving");
+/// Says where it listens: for people, and for programs that gave port 0. A line each.
+fn announce<'a>(
+    server: ServerKind,
+    public: impl IntoIterator<Item = &'a str>,
+    admin: impl IntoIterator<Item = &'a str>,
+) {
     let mut output = Output::new();
+    let mut tell = |what: &str, name: &str| {
+        tracing::info!(address = name, %server, "{}", what.to_lowercase());
+        output.line(format_args!("{what} on {name}"))
+    };
+    let told = public.into_iter().try_for_each(|name| tell("Serving", name));
+    let told = told.and_then(|()| admin.into_iter().try_for_each(|name| tell("Administration", name)));
     // Who started it may not read.
-    if let Err(error) =
-        output.line(format_args!("Serving on http://{address}/")).and_then(|()| output.flush())
-    {
+    if let Err(error) = told.and_then(|()| output.flush()) {
         tracing::debug!(%error, "nobody reads standard output");
     }
+}
+
+/// The same where there is one address.
+#[cfg(any(feature = "warp", feature = "rocket", feature = "salvo"))]
+fn announce_one(server: ServerKind, address: SocketAddr) {
+    announce(server, [format!("http://{address}/").as_str()], []);
 }

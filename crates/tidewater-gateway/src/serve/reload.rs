@@ -48,6 +48,11 @@ fn reload(site: &Site, flags: &Flags) {
             return;
         }
     };
+    // A new certificate in the same files is no other configuration.
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &site.now().listening().tls {
+        super::listen::reload(tls);
+    }
     match site.reload(loaded.config) {
         Ok(changes) if changes.restart.is_empty() => tracing::info!("reloaded: {changes}"),
         Ok(changes) => tracing::warn!("reloaded: {changes}"),

@@ -15,7 +15,7 @@ use rocket::{
     route::{Handler, Outcome},
 };
 
-use super::{ServerKind, announce, listen, shutdown::Shutdown, site::Site};
+use super::{ServerKind, announce_one, listen, shutdown::Shutdown, site::Site};
 use crate::failure::Failure;
 
 /// rocket 0.5 takes no listener: it opens its own, so the length of its queue is not ours to choose.
@@ -39,7 +39,7 @@ pub(super) async fn serve(site: Arc<Site>, address: SocketAddr, shutdown: Shutdo
     };
     let rocket = rocket::custom(config).attach(AdHoc::on_liftoff("announce", |rocket| {
         let (ip, port): (IpAddr, u16) = (rocket.config().address, rocket.config().port);
-        Box::pin(async move { announce((ip, port).into(), ServerKind::Rocket) })
+        Box::pin(async move { announce_one(ServerKind::Rocket, (ip, port).into()) })
     }));
     let rocket = rocket.mount("/", routes(&site)).ignite().await.map_err(|error| refused(address, &error))?;
     let end = rocket.shutdown();

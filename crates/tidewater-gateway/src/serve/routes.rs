@@ -35,6 +35,11 @@ impl Site {
             }
         }
     }
+
+    /// The answer to everything but a channel where the rest is not served: it tells nothing.
+    pub(super) fn nothing_at(path: &str) -> Response<Bytes> {
+        json_response(StatusCode::NOT_FOUND, &json!({ "error": format!("there is nothing at {path}") }))
+    }
 }
 
 fn listing(now: &Now) -> Value {
@@ -66,6 +71,7 @@ fn not_found(now: &Now, path: &str) -> Response<Bytes> {
     };
     json_response(StatusCode::NOT_FOUND, &json!({ "error": error }))
 }
+
 /// An answer of JSON that nobody keeps.
 pub(super) fn json_response(status: StatusCode, value: &Value) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(value.to_string()));

@@ -8,7 +8,7 @@ use salvo::{
 };
 
 use super::{
-    ServerKind, announce, listen,
+    ServerKind, announce_one, listen,
     shutdown::{LINGER, Shutdown},
     site::Site,
 };
@@ -18,7 +18,7 @@ pub(super) async fn serve(site: Arc<Site>, address: SocketAddr, shutdown: Shutdo
     let listener = listen::bind(address)?;
     let address = listener.local_addr().unwrap_or(address);
     let acceptor = TcpAcceptor::try_from(listener).map_err(|error| listen::refused(address, &error))?;
-    announce(address, ServerKind::Salvo);
+    announce_one(ServerKind::Salvo, address);
     let server = Server::new(acceptor);
     let handle = server.handle();
     tokio::spawn(async move {

@@ -8,6 +8,7 @@ use super::site::Site;
 use crate::failure::Failure;
 
 /// How long connections that carry no stream may take to end, once the streams are gone.
+#[cfg(any(feature = "warp", feature = "salvo"))]
 pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// Signals so close to each other are one.

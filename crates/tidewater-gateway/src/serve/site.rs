@@ -107,8 +107,7 @@ impl Site {
             old.channels.iter().filter(is_gone).map(|served| served.name().to_owned()).collect();
         // The sockets stay as they are.
         let server = ServerConfig {
-            listen: old.server.listen.clone(),
-            kind: old.server.kind,
+            listening: old.server.listening.clone(),
             drain_timeout: new.server.drain_timeout,
             page: new.server.page,
         };
@@ -126,6 +125,12 @@ impl Now {
     /// Whether there is a page at `/`.
     pub(super) fn has_page(&self) -> bool {
         self.server.page
+    }
+
+    /// Where it listens.
+    #[cfg(feature = "tls")]
+    pub(super) fn listening(&self) -> &crate::config::Listening {
+        &self.server.listening
     }
 
     /// How long streams may take to end at a shutdown.
@@ -211,16 +216,15 @@ pub(super) struct Changes {
 
 impl Changes {
     fn server(&mut self, old: &Now, new: &Config) {
-        for (key, changed, restart) in [
-            ("server.listen", old.server.listen != new.server.listen, true),
-            ("server.server", old.server.kind != new.server.kind, true),
-            ("server.drain_timeout", old.server.drain_timeout != new.server.drain_timeout, false),
-            ("server.page", old.server.page != new.server.page, false),
-            ("cors.origins", old.cors_config != new.cors, false),
+        let fixed = old.server.listening.changes(&new.server.listening);
+        self.restart.extend(fixed.map(|key| format!("server.{key}")));
+        for (key, changed) in [
+            ("server.drain_timeout", old.server.drain_timeout != new.server.drain_timeout),
+            ("server.page", old.server.page != new.server.page),
+            ("cors.origins", old.cors_config != new.cors),
         ] {
             if changed {
-                let keys = if restart { &mut self.restart } else { &mut self.changed };
-                keys.push(key.to_owned());
+                self.changed.push(key.to_owned());
             }
         }
     }

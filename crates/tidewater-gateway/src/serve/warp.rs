@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use warp::{Filter, filters::path::FullPath};
 
 use super::{
-    ServerKind, announce, listen,
+    ServerKind, announce_one, listen,
     shutdown::{LINGER, Shutdown},
     site::Site,
 };
@@ -15,7 +15,7 @@ use crate::failure::Failure;
 
 pub(super) async fn serve(site: Arc<Site>, address: SocketAddr, shutdown: Shutdown) -> Result<(), Failure> {
     let listener = listen::bind(address)?;
-    announce(listener.local_addr().unwrap_or(address), ServerKind::Warp);
+    announce_one(ServerKind::Warp, listener.local_addr().unwrap_or(address));
     let server = warp::serve(routes(site)).incoming(listener).graceful(shutdown.clone().drained()).run();
     tokio::select! {
         () = server => {}

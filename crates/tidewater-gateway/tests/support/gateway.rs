@@ -33,7 +33,7 @@ pub(crate) struct Gateway {
     /// `127.0.0.1:PORT`
     pub(crate) address: String,
     // Kept open: a gateway whose output nobody takes is another case.
-    _stdout: Lines,
+    pub(crate) stdout: Lines,
     stderr: Option<Logs>,
 }
 
@@ -66,7 +66,7 @@ impl Gateway {
             panic!("{args:?}: {line:?}, {:?}", stderr.map(Logs::rest));
         };
         let address = address.trim_end_matches('/').to_owned();
-        Self { child, address, _stdout: stdout, stderr }
+        Self { child, address, stdout, stderr }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -1,4 +1,4 @@
-//! The listening socket.
+//! Addresses.
 
 use std::{
     io,
@@ -7,11 +7,10 @@ use std::{
 
 use tokio::net::TcpListener;
 
-use crate::{config::Listen, failure::Failure};
+use crate::failure::Failure;
 
 /// The address that this text names: numbers, or a name to look up.
-pub(super) async fn resolve(listen: &Listen) -> Result<SocketAddr, Failure> {
-    let text = listen.0.as_str();
+pub(in crate::serve) async fn resolve(text: &str) -> Result<SocketAddr, Failure> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
@@ -29,12 +28,12 @@ pub(super) async fn resolve(listen: &Listen) -> Result<SocketAddr, Failure> {
 }
 
 /// Listens with a queue that is long enough for a burst of reconnecting pages.
-pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+pub(in crate::serve) fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     tidewater::direct::bind(address).map_err(|error| refused(address, &error))
 }
 
 /// Why an address can't be listened on, and what to do.
-pub(super) fn refused(address: SocketAddr, error: &io::Error) -> Failure {
+pub(in crate::serve) fn refused(address: SocketAddr, error: &io::Error) -> Failure {
     let port = address.port();
     let advice = match error.kind() {
         io::ErrorKind::AddrInUse => format!(
