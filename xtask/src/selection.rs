@@ -14,7 +14,7 @@ use crate::workspace;
 
 /// Crates that come with librdkafka.
 const OF_KAFKA: [&str; 2] = ["rdkafka", "rdkafka-sys"];
-/// Crates that come with ring: NATS, and the client's and the server's TLS.
+/// Crates that come with ring: NATS, the client's and the server's TLS, and authorization.
 const OF_NATS: [&str; 4] = ["async-nats", "rcgen", "ring", "tokio-rustls"];
 /// Features that are another way to build what `kafka` builds: for packagers.
 const OTHER_WAYS: [&str; 4] = ["gssapi", "vendored", "kafka-gssapi", "kafka-vendored"];
@@ -199,8 +199,19 @@ mod tests {
         let features = |name: &str| some.packages[name].iter().cloned().collect::<Vec<_>>();
         assert_eq!(features("tidewater-gateway"), ["nats", "rocket", "salvo", "sse-tls", "tls", "warp"]);
         assert_eq!(features("tidewater-tests"), ["nats", "tls"]);
-        let facade =
-            ["codec", "direct", "direct-tls", "json", "nats", "rocket", "salvo", "sse", "sse-tls", "warp"];
+        let facade = [
+            "codec",
+            "direct",
+            "direct-tls",
+            "json",
+            "jwt",
+            "nats",
+            "rocket",
+            "salvo",
+            "sse",
+            "sse-tls",
+            "warp",
+        ];
         assert_eq!(features("tidewater"), facade, "not `full`");
     }
 

@@ -53,6 +53,8 @@ use std::time::Duration;
 use tidewater_hub::Hub;
 
 pub use address::{ForwardingHeader, Proxies};
+#[cfg(feature = "jwt")]
+pub use auth::jwt;
 pub use auth::{Action, Ask, Authorizer, Claims, Grant, Head, Refusal, Rule, Rules, Selection};
 pub use body::{Body, EventBody};
 pub use cors::Cors;

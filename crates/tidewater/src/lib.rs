@@ -40,6 +40,7 @@
 //! | `salvo` | `tidewater::salvo` |
 //! | `sse` | `tidewater::client`, an `EventSource` for Rust, and `sse+http://` as a source |
 //! | `sse-tls` | `sse` over TLS too: `https://` and `sse+https://` |
+//! | `jwt` | [`http::Endpoint::authorize`] by JSON Web Tokens: `tidewater::http::jwt` |
 //! | `json` | events from and to JSON, by serde |
 //! | `codec` | `sse::Decoder` as one of `tokio_util`, for `FramedRead` |
 //! | `full` | all of them |

@@ -31,9 +31,12 @@
 //! | `grant` | what is granted |
 //! | `refusal` | why nothing is, and how a client is told |
 //! | `rules`, `template` | from claims to grants: pure |
+//! | `jwt` | JSON Web Tokens |
 
 mod ask;
 mod grant;
+#[cfg(feature = "jwt")]
+pub mod jwt;
 mod refusal;
 mod rules;
 mod template;

@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod endpoint;
+#[cfg(feature = "jwt")]
+mod jwt;
 mod site;

@@ -95,6 +95,24 @@ impl Answer {
         }
     }
 
+    /// What has come so far, all that is in memory.
+    #[cfg(feature = "jwt")]
+    pub async fn ready(&mut self) -> String {
+        use futures_util::FutureExt as _;
+
+        let mut text = String::new();
+        // What is not there at the first poll would have to be asked for.
+        let first = timeout(SOON, self.body.frame()).await.unwrap();
+        let mut frames = first.into_iter().collect::<Vec<_>>();
+        while let Some(Some(frame)) = self.body.frame().now_or_never() {
+            frames.push(frame);
+        }
+        for frame in frames {
+            text.push_str(std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap());
+        }
+        text
+    }
+
     /// All of a body that has an end.
     pub async fn text(self) -> String {
         let all = timeout(SOON, self.body.collect()).await.unwrap().unwrap().to_bytes();
