@@ -15,7 +15,7 @@ use crate::workspace;
 /// Crates that come with librdkafka.
 const OF_KAFKA: [&str; 2] = ["rdkafka", "rdkafka-sys"];
 /// Crates that come with ring: NATS, the client's and the server's TLS, and authorization.
-const OF_NATS: [&str; 4] = ["async-nats", "rcgen", "ring", "tokio-rustls"];
+const OF_NATS: [&str; 5] = ["async-nats", "hyper-rustls", "rcgen", "ring", "tokio-rustls"];
 /// Features that are another way to build what `kafka` builds: for packagers.
 const OTHER_WAYS: [&str; 4] = ["gssapi", "vendored", "kafka-gssapi", "kafka-vendored"];
 
@@ -200,10 +200,12 @@ mod tests {
         assert_eq!(features("tidewater-gateway"), ["nats", "rocket", "salvo", "sse-tls", "tls", "warp"]);
         assert_eq!(features("tidewater-tests"), ["nats", "tls"]);
         let facade = [
+            "authorize-url",
             "codec",
             "direct",
             "direct-tls",
             "json",
+            "jwks",
             "jwt",
             "nats",
             "rocket",

@@ -56,6 +56,8 @@ pub use address::{ForwardingHeader, Proxies};
 #[cfg(feature = "jwt")]
 pub use auth::jwt;
 pub use auth::{Action, Ask, Authorizer, Claims, Grant, Head, Refusal, Rule, Rules, Selection};
+#[cfg(feature = "authorize-url")]
+pub use auth::{AuthorizeUrl, AuthorizeUrlSettings};
 pub use body::{Body, EventBody};
 pub use cors::Cors;
 pub use endpoint::Endpoint;

@@ -41,6 +41,8 @@
 //! | `sse` | `tidewater::client`, an `EventSource` for Rust, and `sse+http://` as a source |
 //! | `sse-tls` | `sse` over TLS too: `https://` and `sse+https://` |
 //! | `jwt` | [`http::Endpoint::authorize`] by JSON Web Tokens: `tidewater::http::jwt` |
+//! | `jwks` | `jwt`, with keys that an issuer answers at a URL |
+//! | `authorize-url` | `tidewater::http::AuthorizeUrl`: an application is asked who may do what |
 //! | `json` | events from and to JSON, by serde |
 //! | `codec` | `sse::Decoder` as one of `tokio_util`, for `FramedRead` |
 //! | `full` | all of them |

@@ -15,12 +15,13 @@ use anyhow::Result;
 /// Runs all checks; each finding is a line.
 pub(crate) fn run() -> Result<ExitCode> {
     type Check = fn() -> Result<Vec<String>>;
-    let checks: [(&str, Check); 8] = [
+    let checks: [(&str, Check); 9] = [
         ("who may depend on whom", table::check),
         ("what each crate's tree never holds", trees::check_crates),
         ("what a feature leaves out", trees::check_features),
         ("the demo compiles no C", trees::check_no_c),
         ("the client and the server compile C for their TLS alone", trees::check_tls),
+        ("authorization brings nothing unless it is chosen", trees::check_authorization),
         ("what is built without make, and without any C", trees::check_left_out),
         ("every crate inherits the workspace's lints", sources::check_lints),
         ("short files, and unsafe code in one module", sources::check_files),

@@ -37,7 +37,7 @@ const HTTP_CLIENT: &[&str] = &["http", "http-body", "http-body-util", "tower-ser
 const TABLE: &[Row] = &[
     Row { name: CORE, own: &[], foreign: &[], optional: &[] },
     Row { name: HUB, own: &[CORE], foreign: &[], optional: &[] },
-    Row { name: HTTP, own: &[CORE, HUB], foreign: HTTP_TYPES, optional: &[] },
+    Row { name: HTTP, own: &[CORE, HUB], foreign: HTTP_TYPES, optional: &["hyper-util"] },
     Row { name: "tidewater-kafka", own: &[CORE], foreign: &["rdkafka", "rdkafka-sys"], optional: &[] },
     Row { name: "tidewater-nats", own: &[CORE], foreign: &["async-nats"], optional: &[] },
     Row { name: "tidewater-sse", own: &[CORE], foreign: HTTP_CLIENT, optional: &[] },

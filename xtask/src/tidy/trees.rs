@@ -91,6 +91,27 @@ pub(super) fn check_tls() -> Result<Vec<String>> {
     Ok(findings)
 }
 
+/// Authorization that asks nobody and checks no signature brings nothing; the rest brings ring, and not aws-lc.
+pub(super) fn check_authorization() -> Result<Vec<String>> {
+    let plain = tree("tidewater", Some(&[]), "normal,build")?;
+    let all = tree("tidewater", Some(&["jwks", "authorize-url"]), "normal,build")?;
+    let shown = "tidewater --features jwks,authorize-url";
+    let mut findings =
+        holds("tidewater without features", &plain, &["hyper-rustls", "hyper-util", "ring", "spki"]);
+    findings.extend(holds(
+        shown,
+        &all,
+        &["aws-lc-rs", "aws-lc-sys", "openssl-sys", "cmake", "rsa", "jsonwebtoken"],
+    ));
+    findings.extend(
+        ["ring", "hyper-rustls"]
+            .iter()
+            .filter(|name| !all.contains(**name))
+            .map(|name| format!("{shown} lacks {name}")),
+    );
+    Ok(findings)
+}
+
 /// Rust and the linker that it needs are enough for `cargo xtask demo`: for the gateway that it builds, and for itself.
 pub(super) fn check_no_c() -> Result<Vec<String>> {
     let gateway = tree("tidewater-gateway", Some(&[]), "normal,build")?;

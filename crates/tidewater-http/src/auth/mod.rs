@@ -32,14 +32,20 @@
 //! | `refusal` | why nothing is, and how a client is told |
 //! | `rules`, `template` | from claims to grants: pure |
 //! | `jwt` | JSON Web Tokens |
+//! | `url` | an application that is asked |
+//! | `client` | how other servers are asked |
 
 mod ask;
+#[cfg(any(feature = "jwks", feature = "authorize-url"))]
+mod client;
 mod grant;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 mod refusal;
 mod rules;
 mod template;
+#[cfg(feature = "authorize-url")]
+mod url;
 
 use std::{fmt, sync::Arc};
 
@@ -50,6 +56,8 @@ pub use grant::Grant;
 pub use refusal::Refusal;
 pub use rules::{Rule, Rules};
 pub use template::Claims;
+#[cfg(feature = "authorize-url")]
+pub use url::{AuthorizeUrl, AuthorizeUrlSettings};
 
 /// Decides what a request may do.
 ///

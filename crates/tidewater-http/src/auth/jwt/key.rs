@@ -15,6 +15,8 @@ use spki::{
 use tidewater_core::{Error, ErrorKind, Result};
 
 use super::jwk;
+#[cfg(feature = "jwks")]
+use super::remote::{JwksUrl, Remote};
 use crate::auth::Refusal;
 
 /// How a token may be signed (RFC 7518 §3.1, RFC 8037 §3.1).
@@ -214,6 +216,8 @@ pub struct Keys(Origin);
 #[derive(Clone, Debug)]
 enum Origin {
     Fixed(Arc<[Key]>),
+    #[cfg(feature = "jwks")]
+    Url(Arc<Remote>),
 }
 
 /// More keys than any issuer has at a time; a token without a `kid` is tried with each.
@@ -237,17 +241,31 @@ impl Keys {
         Self::new(jwk::set(json)?)
     }
 
+    /// Those that an issuer answers at a URL. They are asked for when the first token comes; until they have been answered nobody is
+    /// let in or refused, but told to come back. Then they count, whether or not the issuer answers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for a URL that can't be asked.
+    #[cfg(feature = "jwks")]
+    pub fn url(settings: &JwksUrl) -> Result<Self> {
+        Ok(Self(Origin::Url(Arc::new(Remote::new(settings)?))))
+    }
+
     /// The keys as they are known.
     pub(super) async fn current(&self) -> std::result::Result<Arc<[Key]>, Refusal> {
         match &self.0 {
             Origin::Fixed(keys) => Ok(keys.clone()),
+            #[cfg(feature = "jwks")]
+            Origin::Url(remote) => remote.current().await,
         }
     }
 
-    /// The keys, if they may be others by now.
-    pub(super) async fn newer(&self) -> std::result::Result<Option<Arc<[Key]>>, Refusal> {
+    /// The keys, if they are others by now.
+    pub(super) async fn newer(&self, known: &Arc<[Key]>) -> std::result::Result<Option<Arc<[Key]>>, Refusal> {
         match &self.0 {
-            Origin::Fixed(_) => Ok(None),
+            Origin::Fixed(keys) => Ok(Some(keys.clone()).filter(|keys| !Arc::ptr_eq(keys, known))),
+            #[cfg(feature = "jwks")]
+            Origin::Url(remote) => remote.newer(known).await,
         }
     }
 }

@@ -19,10 +19,13 @@
 //! | `key`, `jwk` | keys, each for one algorithm |
 //! | `token` | whether a token is what it says: pure |
 //! | `place` | where a request has it |
+//! | `remote` | keys that an issuer answers |
 
 mod jwk;
 mod key;
 mod place;
+#[cfg(feature = "jwks")]
+mod remote;
 mod token;
 
 use std::time::{Duration, SystemTime};
@@ -31,6 +34,8 @@ use async_trait::async_trait;
 use tidewater_core::{Error, ErrorKind, Result};
 
 pub use key::{Algorithm, Key, Keys};
+#[cfg(feature = "jwks")]
+pub use remote::JwksUrl;
 
 use self::{
     place::Places,
@@ -119,10 +124,10 @@ impl Jwt {
         now: SystemTime,
     ) -> std::result::Result<(Claims, SystemTime), Refusal> {
         let token = Token::parse(text).map_err(Wrong::refusal)?;
-        let signed = token.signed_by(&self.keys.current().await?);
-        let payload = match signed {
+        let keys = self.keys.current().await?;
+        let payload = match token.signed_by(&keys) {
             // The one that has signed it may be new.
-            Err(Wrong::UnknownKey) => match self.keys.newer().await? {
+            Err(Wrong::UnknownKey) => match self.keys.newer(&keys).await? {
                 Some(keys) => token.signed_by(&keys),
                 None => Err(Wrong::UnknownKey),
             },
