@@ -152,7 +152,7 @@ impl Proxies {
         };
         let text = format!(
             "{peer} sends {header} and no proxy is trusted, so limits per address are off: all clients of a proxy would be one. \
-             If it is a proxy, trust it (trusted_proxies = [\"{trust}\"]; Proxies::trust in an application)"
+             If it is a proxy, trust it ([proxies] trusted = [\"{trust}\"] in the gateway's configuration, Proxies::trust in an application)"
         );
         if suspicion.set(text.clone()).is_ok() {
             tracing::warn!("{text}");

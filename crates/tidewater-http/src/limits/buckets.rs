@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -15,32 +15,58 @@ const MOST_KEYS: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(super) struct Buckets<K> {
-    rate: Rate,
     /// What times are counted from.
     start: Instant,
-    full_at: Mutex<HashMap<K, Duration>>,
+    state: Mutex<State<K>>,
+}
+
+#[derive(Debug)]
+struct State<K> {
+    /// `None`: as often as one likes.
+    rate: Option<Rate>,
+    full_at: HashMap<K, Duration>,
 }
 
 impl<K: Eq + Hash> Buckets<K> {
-    pub(super) fn new(rate: Rate) -> Self {
-        Self { rate, start: Instant::now(), full_at: Mutex::default() }
+    pub(super) fn new(rate: Option<Rate>) -> Self {
+        let state = State { rate, full_at: HashMap::new() };
+        Self { start: Instant::now(), state: Mutex::new(state) }
+    }
+
+    /// From now on it is this rate. Every bucket is full again: what one rate counts is nothing to another.
+    pub(super) fn set_rate(&self, rate: Option<Rate>) {
+        let mut state = self.lock();
+        if state.rate != rate {
+            *state = State { rate, full_at: HashMap::new() };
+        }
+    }
+
+    /// Whether there is a rate.
+    pub(super) fn is_limited(&self) -> bool {
+        self.lock().rate.is_some()
     }
 
     /// Takes a token; or how long it takes until there is one.
     pub(super) fn take(&self, key: K, now: Instant) -> Result<(), Duration> {
         let now = now.saturating_duration_since(self.start);
-        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        let State { rate, full_at } = &mut *state;
+        let Some(rate) = rate else { return Ok(()) };
         let known = full_at.get(&key).copied();
-        let then = known.unwrap_or(now).max(now).saturating_add(self.rate.interval);
-        let latest = now.saturating_add(self.rate.interval.saturating_mul(self.rate.burst));
+        let then = known.unwrap_or(now).max(now).saturating_add(rate.interval);
+        let latest = now.saturating_add(rate.interval.saturating_mul(rate.burst));
         if then > latest {
             return Err(then - latest);
         }
         if known.is_none() && full_at.len() >= MOST_KEYS {
-            make_room(&mut full_at, now);
+            make_room(full_at, now);
         }
         full_at.insert(key, then);
         Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<K>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_burst_then_the_rate() {
-        let buckets = Buckets::new(Rate::per_second(10).burst(3));
+        let buckets = Buckets::new(Some(Rate::per_second(10).burst(3)));
         let start = Instant::now();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         for _ in 0..3 {
@@ -87,13 +113,13 @@ mod tests {
 
     #[test]
     fn no_more_are_known_than_there_is_room_for() {
-        let buckets = Buckets::new(Rate::per_minute(1));
+        let buckets = Buckets::new(Some(Rate::per_minute(1)));
         let now = Instant::now();
         assert_eq!(buckets.take(u32::MAX, now + Duration::from_secs(30)), Ok(()));
         for key in 0..200_000 {
             assert_eq!(buckets.take(key, now), Ok(()));
         }
-        let known = buckets.full_at.lock().unwrap().len();
+        let known = buckets.lock().full_at.len();
         assert!(known <= MOST_KEYS, "{known}");
         assert!(
             buckets.take(u32::MAX, now + Duration::from_secs(30)).is_err(),

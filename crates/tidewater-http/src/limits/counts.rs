@@ -3,7 +3,10 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     hash::{BuildHasher, Hash, RandomState},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,7 +17,7 @@ const SHARDS: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Counts<K> {
-    most: usize,
+    most: AtomicUsize,
     hasher: RandomState,
     shards: [Mutex<HashMap<K, Count>>; SHARDS],
 }
@@ -28,17 +31,23 @@ struct Count {
 impl<K: Clone + Eq + Hash> Counts<K> {
     /// So many places for each, at most.
     pub(super) fn new(most: usize) -> Self {
-        Self { most, hasher: RandomState::new(), shards: Default::default() }
+        Self { most: most.into(), hasher: RandomState::new(), shards: Default::default() }
     }
 
     pub(super) fn most(&self) -> usize {
-        self.most
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// From now on it is so many for each. Who has more keeps them.
+    pub(super) fn set_most(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
     }
 
     /// Takes one for this key, and gives the key that is kept; or the turn in which to come back, if it has as many as there
     /// may be.
     pub(super) fn take(&self, key: K, now: Instant) -> Result<K, Duration> {
-        if self.most == 0 {
+        let most = self.most();
+        if most == 0 {
             // Nothing is kept of who has nothing.
             return Err(OF_ONE);
         }
@@ -50,7 +59,7 @@ impl<K: Clone + Eq + Hash> Counts<K> {
             }
             Entry::Occupied(mut occupied) => {
                 let count = occupied.get_mut();
-                if count.taken >= self.most {
+                if count.taken >= most {
                     return Err(count.returns.next(now, OF_ONE));
                 }
                 count.taken += 1;

@@ -144,7 +144,7 @@ async fn i10_who_is_turned_away_is_told_when_to_come_back() {
 #[test]
 fn i10_a_storm_gets_in_sooner_or_later() {
     const CLIENTS: usize = 1000;
-    let room = Arc::new(Room::new("streams", Some(100), None, None));
+    let room = Arc::new(Room::new("streams", Most { in_all: Some(100), ..Most::default() }));
     let start = Instant::now();
     // What happens next, and to which client: it comes, or it goes.
     let mut next: BTreeSet<(Duration, usize, bool)> =
@@ -184,6 +184,45 @@ fn nothing_is_limited_unless_it_is_said() {
     assert!((0..1000).all(|_| limits.publish(address("203.0.113.1"), None).is_ok()));
     drop(permits);
     assert_eq!(limits.status().streams.open, 0);
+}
+
+#[test]
+fn limits_change_and_what_is_open_stays_counted() {
+    let config = |most| LimitsConfig {
+        streams: Some(2 * most),
+        streams_per_address: Some(most),
+        publish: Some(Rate::per_hour(most as u32)),
+        ..LimitsConfig::default()
+    };
+    let limits = Limits::new(config(2), Proxies::default());
+    let endpoint = limits.clone();
+    let own = limits.with_publish(None);
+    let a = address("203.0.113.1");
+    let mut permits = vec![endpoint.stream(a, None).unwrap(), own.stream(a, None).unwrap()];
+    assert_eq!(endpoint.stream(a, None).unwrap_err().which(), Which::Address);
+    assert_eq!((endpoint.publish(a, None), endpoint.publish(a, None)), (Ok(()), Ok(())));
+    assert!(endpoint.publish(a, None).is_err() && (0..9).all(|_| own.publish(a, None).is_ok()));
+
+    // More, then fewer than there are, then none.
+    limits.change(config(3), Proxies::trust(["10.0.0.0/8"]).unwrap());
+    permits.push(endpoint.stream(a, None).unwrap());
+    assert!(endpoint.stream(a, None).is_err() && endpoint.publish(a, None).is_ok());
+    assert!(endpoint.proxies().is_trusted([10, 0, 0, 1].into()));
+    limits.change(config(1), Proxies::default());
+    assert_eq!(endpoint.stream(address("203.0.113.2"), None).unwrap_err().which(), Which::All);
+    assert_eq!((limits.status().streams.open, limits.status().streams.most), (3, Some(2)));
+    drop(permits.split_off(1));
+    assert_eq!(endpoint.stream(a, None).unwrap_err().which(), Which::Address, "one is one still");
+    limits.change(LimitsConfig::default(), Proxies::default());
+    permits.push(endpoint.stream(a, None).unwrap());
+    assert!(limits.status().streams.most.is_none() && (0..9).all(|_| endpoint.publish(a, None).is_ok()));
+    limits.change(config(2), Proxies::default());
+    assert!(endpoint.stream(a, None).is_err(), "it was counted while there was no limit");
+    own.change_publish(Some(Rate::per_hour(1)));
+    assert!(own.publish(a, None).is_ok() && own.publish(a, None).is_err());
+    assert!(endpoint.publish(a, None).is_ok(), "another's rate is another");
+    drop(permits);
+    assert_eq!((limits.status().streams.open, limits.status().streams.addresses), (0, 0));
 }
 
 /// What docs/limits.md says of memory.
