@@ -47,7 +47,10 @@ impl Noting {
                 Ok::<_, Infallible>(Response::new(Full::new(answer)))
             }
         });
-        let routes = Routes::new().at("/events", Endpoint::new(channel.clone()).publish(true));
+        let routes = Routes::new().at(
+            "/events",
+            Endpoint::new(channel.clone()).publish(true).body_timeout(Duration::from_millis(500)),
+        );
         let server = Direct::new(routes)
             .fallback(fallback)
             .take_over(take_over)
@@ -190,6 +193,9 @@ async fn what_has_no_end_is_given_up() {
             let clear = answer.is_empty() || answer.starts_with(&format!("HTTP/1.1 {status}"));
             assert!(clear, "{:?}: {answer:?}", &request[..60]);
         }
+        // A body that stops, and waits.
+        let answer = server.send(b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc").await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer:?}");
         assert_eq!(server.channel.status().log_events, 0);
         assert!(server.send(ADMIN.as_bytes()).await.starts_with("HTTP/1.1 200"));
     }
