@@ -47,6 +47,8 @@ pages! { chromium:
     jetstream_through_warp: jetstream, "warp", "needs NATS and Chromium: run cargo xtask test";
     jetstream_through_rocket: jetstream, "rocket", "needs NATS and Chromium: run cargo xtask test";
     jetstream_through_salvo: jetstream, "salvo", "needs NATS and Chromium: run cargo xtask test";
+    compressed_with_gzip: gzip, "hyper", "needs NATS and Chromium: run cargo xtask test";
+    compressed_with_zstd: zstd, "direct", "needs NATS and Chromium: run cargo xtask test";
     nats_through_direct: nats, "direct", "needs NATS and Chromium: run cargo xtask test";
     nats_through_hyper: nats, "hyper", "needs NATS and Chromium: run cargo xtask test";
     nats_through_warp: nats, "warp", "needs NATS and Chromium: run cargo xtask test";
@@ -66,6 +68,8 @@ pages! { firefox:
     kafka_through_hyper: kafka, "hyper", "needs Kafka and Firefox: run cargo xtask test";
     jetstream_through_direct: jetstream, "direct", "needs NATS and Firefox: run cargo xtask test";
     jetstream_through_hyper: jetstream, "hyper", "needs NATS and Firefox: run cargo xtask test";
+    compressed_with_gzip: gzip, "hyper", "needs NATS and Firefox: run cargo xtask test";
+    compressed_with_zstd: zstd, "direct", "needs NATS and Firefox: run cargo xtask test";
     nats_through_direct: nats, "direct", "needs NATS and Firefox: run cargo xtask test";
     nats_through_hyper: nats, "hyper", "needs NATS and Firefox: run cargo xtask test";
     memory_through_direct: memory, "direct", "needs Firefox: run cargo xtask test";
@@ -83,10 +87,34 @@ async fn jetstream(browser: &Browser, server: &str) -> Result<()> {
     exact(browser, server, Broker::JetStream).await
 }
 
-/// I1 where the source replays: 1..N, once each, in order, whatever happens to the gateway in between.
+async fn gzip(browser: &Browser, server: &str) -> Result<()> {
+    compressed(browser, server, "gzip").await
+}
+
+async fn zstd(browser: &Browser, server: &str) -> Result<()> {
+    compressed(browser, server, "zstd").await
+}
+
 async fn exact(browser: &Browser, server: &str, broker: Broker) -> Result<()> {
     let feed = Feed::create(broker, "browser").await?;
-    let mut gateway = Gateway::new(server).channel("feed", &feed.url()).start().await?;
+    let gateway = Gateway::new(server).channel("feed", &feed.url()).start().await?;
+    exact_over_a_kill(browser, gateway, &feed).await
+}
+
+/// What the browser asks for itself, and decodes.
+async fn compressed(browser: &Browser, server: &str, encoding: &str) -> Result<()> {
+    let feed = Feed::create(Broker::JetStream, "browser").await?;
+    let gateway = Gateway::new(server).channel("feed", &feed.url());
+    let gateway = gateway.args(["--compress".to_owned(), format!("feed={encoding}")]).start().await?;
+    exact_over_a_kill(browser, gateway, &feed).await?;
+    // Its `EventSource` does not tell; a `fetch` of the same page has the same `Accept-Encoding`.
+    let used = browser.run("return window.encodings").await?;
+    ensure!(used == json!([encoding]), "{used}");
+    Ok(())
+}
+
+/// I1 where the source replays: 1..N, once each, in order, whatever happens to the gateway in between.
+async fn exact_over_a_kill(browser: &Browser, mut gateway: Gateway, feed: &Feed) -> Result<()> {
     gateway.until_live().await?;
     let page = Page::open(browser, &gateway).await?;
     let done = async {
@@ -232,7 +260,7 @@ impl<'a> Page<'a> {
         browser.open(&gateway.url("/health/live")).await?;
         browser.run(SCRIPT).await?;
         let page = Self { browser };
-        page.until("cursors > 0").await?;
+        page.until("cursors > 0 && encodings.length > 0").await?;
         Ok(page)
     }
 
@@ -270,4 +298,10 @@ const SCRIPT: &str = r#"
         listen();
     };
     listen();
+    window.encodings = [];
+    const abort = new AbortController();
+    fetch('/channels/feed', { headers: { Accept: 'text/event-stream' }, signal: abort.signal }).then(answer => {
+        encodings.push(answer.headers.get('content-encoding'));
+        abort.abort();
+    });
 "#;

@@ -14,8 +14,9 @@ use crate::workspace;
 
 /// Crates that come with librdkafka.
 const OF_KAFKA: [&str; 2] = ["rdkafka", "rdkafka-sys"];
-/// Crates that come with ring: NATS, the client's and the server's TLS, and authorization.
-const OF_NATS: [&str; 5] = ["async-nats", "hyper-rustls", "rcgen", "ring", "tokio-rustls"];
+/// Crates that need a C compiler alone: those that come with ring (NATS, the client's and the server's TLS, authorization),
+/// and zstd.
+const OF_NATS: [&str; 6] = ["async-nats", "hyper-rustls", "rcgen", "ring", "tokio-rustls", "zstd"];
 /// Features that are another way to build what `kafka` builds: for packagers.
 const OTHER_WAYS: [&str; 4] = ["gssapi", "vendored", "kafka-gssapi", "kafka-vendored"];
 

@@ -56,12 +56,7 @@ impl<'a> Range<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let (main, sub) = parts.next()?.split_once('/')?;
-        let quality = parts
-            .filter_map(|parameter| parameter.split_once('='))
-            .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
-            .and_then(|(_, value)| value.trim().parse::<f32>().ok())
-            .map_or(1000, |quality| (quality.clamp(0.0, 1.0) * 1000.0) as u16);
-        Some(Self { main, sub, quality })
+        Some(Self { main, sub, quality: quality(parts) })
     }
 
     /// How closely it names this type: 0 for `*/*`, 2 for the type itself.
@@ -73,6 +68,15 @@ impl<'a> Range<'a> {
             _ => None,
         }
     }
+}
+
+/// The weight among the parameters of what a client accepts (RFC 9110 §12.4.2), in thousandths.
+pub(crate) fn quality<'a>(parameters: impl Iterator<Item = &'a str>) -> u16 {
+    parameters
+        .filter_map(|parameter| parameter.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
+        .and_then(|(_, value)| value.trim().parse::<f32>().ok())
+        .map_or(1000, |quality| (quality.clamp(0.0, 1.0) * 1000.0) as u16)
 }
 
 /// The quality of the most specific range that names this type.

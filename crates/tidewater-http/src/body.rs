@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderMap, HeaderValue, Response, header};
 use http_body::{Frame, SizeHint};
-use tidewater_hub::EventStream;
+use tidewater_hub::{Encoding, EventStream};
 
 /// The body of an answer of the [`Endpoint`](crate::Endpoint).
 ///
@@ -111,10 +111,19 @@ impl fmt::Debug for EventBody {
 }
 
 /// What makes a stream one, and keeps proxies from storing, compressing or buffering it.
-pub(crate) fn put_head(headers: &mut HeaderMap) {
+pub(crate) fn put_head(headers: &mut HeaderMap, encoding: Option<Encoding>) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    if let Some(encoding) = encoding {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding.as_str()));
+        vary_by_encoding(headers);
+    }
+}
+
+/// Others may get the same stream in another form.
+pub(crate) fn vary_by_encoding(headers: &mut HeaderMap) {
+    headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
 }
 
 /// An answer of JSON.

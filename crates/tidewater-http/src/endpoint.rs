@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
-use tidewater_hub::{Channel, Select};
+use tidewater_hub::{Channel, Encoding, Select};
 use tower::Service;
 
 use crate::{
@@ -34,6 +34,7 @@ struct Settings {
     body: BodyBounds,
     limits: Option<Limits>,
     select_by: Vec<SelectBy>,
+    compress: Vec<Encoding>,
 }
 
 impl Endpoint {
@@ -47,6 +48,7 @@ impl Endpoint {
             publish: false,
             body: BodyBounds { bytes: 1 << 20, time: Duration::from_secs(30) },
             select_by: SelectBy::ALL.to_vec(),
+            compress: Vec::new(),
         }))
     }
 
@@ -99,6 +101,16 @@ impl Endpoint {
         self.with(|settings| settings.select_by = by.into_iter().collect())
     }
 
+    /// How streams may be compressed for clients that ask for it; of what one likes equally, the first. None by default.
+    ///
+    /// Not for channels that mix secrets with what others can write: see [`EventStream::encoded`].
+    ///
+    /// [`EventStream::encoded`]: tidewater_hub::EventStream::encoded
+    #[must_use]
+    pub fn compress(self, encodings: impl IntoIterator<Item = Encoding>) -> Self {
+        self.with(|settings| settings.compress = encodings.into_iter().collect())
+    }
+
     /// Its channel.
     pub fn channel(&self) -> &Channel {
         &self.0.channel
@@ -142,7 +154,8 @@ impl Endpoint {
     }
 
     async fn read(&self, resume: Resume, parts: &Parts) -> Reply {
-        let Settings { channel, authorizer, limits, select_by, .. } = &*self.0;
+        let Settings { channel, authorizer, limits, select_by, compress, .. } = &*self.0;
+        let resume = resume.compress(compress.iter().copied());
         if let Err(rejection) = resume.check_select(select_by) {
             return rejection.into();
         }

@@ -36,6 +36,7 @@ mod address;
 mod auth;
 mod body;
 mod cors;
+mod encoding;
 mod endpoint;
 mod limits;
 mod names;

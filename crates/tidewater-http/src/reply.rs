@@ -33,8 +33,9 @@ impl Reply {
 
 impl From<EventStream> for Reply {
     fn from(stream: EventStream) -> Self {
+        let encoding = stream.encoding();
         let mut response = Response::new(Body::Events(stream.into()));
-        body::put_head(response.headers_mut());
+        body::put_head(response.headers_mut(), encoding);
         Self(response)
     }
 }

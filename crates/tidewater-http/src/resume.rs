@@ -4,14 +4,16 @@ use std::{net::IpAddr, time::SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use serde_json::json;
-use tidewater_hub::{Channel, LagPolicy, Select};
+use tidewater_hub::{Channel, Encoding, LagPolicy, Select};
 
 use crate::{
     Action, Ask, Authorizer, Body, Grant, Head, Limits, Peer, Proxies, Refusal, Rejection, Reply, SelectBy,
     Selection,
     accept::{Accepted, accepted},
     address::ForwardingHeader,
-    body, names,
+    body,
+    encoding::Encodings,
+    names,
     query::pairs,
     since,
 };
@@ -50,6 +52,11 @@ pub struct Resume {
     peer: Option<Peer>,
     /// What proxies say of where it comes from.
     forwarding: HeaderMap,
+    accepts: Encodings,
+    /// How the stream is compressed.
+    encoding: Option<Encoding>,
+    /// Whether another client may get it in another form.
+    varies: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +139,17 @@ impl Resume {
                 forwarding.append(&name, value.clone());
             }
         }
-        Ok(Self { resume, wants, selection: asked.selection, lag, peer: None, forwarding })
+        Ok(Self {
+            resume,
+            wants,
+            selection: asked.selection,
+            lag,
+            peer: None,
+            forwarding,
+            accepts: Encodings::accepted(headers),
+            encoding: None,
+            varies: false,
+        })
     }
 
     /// Where it comes from. [`from_parts`](Self::from_parts) takes it from the extension [`Peer`].
@@ -184,6 +201,38 @@ impl Resume {
         self.resume.last_event_id.is_none()
     }
 
+    /// Offers encodings: the stream is compressed by the one that the client likes best, if it takes any; of what it likes
+    /// equally, by the first. What an [`Endpoint`](crate::Endpoint) offers is its own.
+    ///
+    /// A stream that the handler makes itself is compressed by the handler:
+    ///
+    /// ```no_run
+    /// # use tidewater_http::{Rejection, Reply, Resume};
+    /// # use tidewater_hub::{Channel, Encoding, Select};
+    /// async fn handler(request: http::Request<()>, channel: Channel) -> Result<Reply, Rejection> {
+    ///     let (parts, ()) = request.into_parts();
+    ///     let resume = Resume::from_parts(&parts)?.compress(Encoding::ALL.iter().copied());
+    ///     let encoding = resume.encoding();
+    ///     Ok(channel.stream(resume, Select::key("user-7")).await.encoded(encoding).into())
+    /// }
+    /// ```
+    ///
+    /// Not for streams that mix secrets with what others can write: see [`EventStream::encoded`].
+    ///
+    /// [`EventStream::encoded`]: tidewater_hub::EventStream::encoded
+    #[must_use]
+    pub fn compress(mut self, encodings: impl IntoIterator<Item = Encoding>) -> Self {
+        let mut offered = encodings.into_iter().peekable();
+        self.varies = offered.peek().is_some();
+        self.encoding = self.accepts.choose(offered);
+        self
+    }
+
+    /// How the stream will be compressed, of what was [offered](Self::compress).
+    pub fn encoding(&self) -> Option<Encoding> {
+        self.encoding
+    }
+
     /// Answers the request: the events, or the channel's cursor if that is what it asks for.
     ///
     /// # Cancel safety
@@ -231,11 +280,15 @@ impl Resume {
         if let Err(rejection) = self.check_lag(channel) {
             return rejection.into();
         }
-        let stream = channel.stream(self.resume, select.clone()).await;
-        match grant.time_left(SystemTime::now()) {
-            Some(left) => stream.ends_after(left).into(),
-            None => stream.into(),
+        let mut stream = channel.stream(self.resume, select.clone()).await.encoded(self.encoding);
+        if let Some(left) = grant.time_left(SystemTime::now()) {
+            stream = stream.ends_after(left);
         }
+        let mut reply = Reply::from(stream);
+        if self.varies && self.encoding.is_none() {
+            body::vary_by_encoding(reply.0.headers_mut());
+        }
+        reply
     }
 
     /// Answers the request with a refusal; where there is no verdict just now, who wants the events is told when to come back (I10).
@@ -474,6 +527,32 @@ mod tests {
         assert!(status("topic=a", &[], &[]).unwrap().1.contains("(there is: nothing)"));
         let back = read("key=a", &[("last-event-id", b"x")]).unwrap().resume;
         assert!(!back.select.is_all(), "it is not sent what it never asked for");
+    }
+
+    /// The open form offers by itself; whoever might get the stream in another form is told so.
+    #[cfg(all(feature = "gzip", feature = "zstd"))]
+    #[tokio::test]
+    async fn a_stream_is_compressed_for_who_asks_where_it_is_offered() {
+        let hub = tidewater_hub::Hub::new();
+        let channel = hub.channel("plain").source("memory:compressed").open().unwrap();
+        let asks: &[(&str, &[u8])] = &[("accept-encoding", b"gzip, zstd;q=0.5")];
+        for (headers, offered, encoding, varies) in [
+            (asks, Encoding::ALL, Some("gzip"), true),
+            (asks, &[Encoding::Zstd], Some("zstd"), true),
+            (asks, &[], None, false),
+            (&[], Encoding::ALL, None, true),
+        ] {
+            let resume = read("", headers).unwrap().compress(offered.iter().copied());
+            assert_eq!(resume.encoding().map(Encoding::as_str), encoding);
+            let reply = resume.open(&channel).await.into_response();
+            let header = |name| reply.headers().get(name).map(|value| value.to_str().unwrap());
+            assert_eq!(header(header::CONTENT_ENCODING), encoding);
+            assert_eq!(header(header::VARY), varies.then_some("accept-encoding"));
+            assert_eq!(header(header::CACHE_CONTROL), Some("no-store, no-transform"));
+        }
+        let json = read("", &[asks[0], ("accept", b"application/json")]).unwrap();
+        let reply = json.compress(Encoding::ALL.iter().copied()).open(&channel).await.into_response();
+        assert!(!reply.headers().contains_key(header::CONTENT_ENCODING), "a small answer");
     }
 
     #[test]

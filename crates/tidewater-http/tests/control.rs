@@ -24,6 +24,7 @@ enum Fault {
     ChangesAByte,
     AddsAHeader,
     LosesTheCursor,
+    LosesTheCoding,
     TakesAnyMethod,
     TakesAnyAccept,
     LosesTheHeadersId,
@@ -132,6 +133,9 @@ async fn route(
                 response.headers_mut().insert("x-key", key);
             }
         }
+        (Fault::LosesTheCoding, _) => {
+            response.headers_mut().remove(header::CONTENT_ENCODING);
+        }
         (Fault::ReflectsTheOrigin, Some(origin)) => {
             response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         }
@@ -195,6 +199,7 @@ macro_rules! caught {
 caught! {
     the_bytes_are_the_hubs: LosesBlankLines, ChangesAByte;
     the_headers_are_the_endpoints: AddsAHeader, LosesTheCursor;
+    a_compressed_stream_is_whole: LosesTheCoding, CutsWhenStopped;
     head_and_json_answer_the_cursor: LosesTheCursor, TakesAnyMethod, TakesAnyAccept;
     wrong_methods_are_refused: TakesAnyMethod;
     an_accept_that_excludes_streams_is_refused: TakesAnyAccept;

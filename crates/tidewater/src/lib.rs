@@ -43,6 +43,8 @@
 //! | `jwt` | [`http::Endpoint::authorize`] by JSON Web Tokens: `tidewater::http::jwt` |
 //! | `jwks` | `jwt`, with keys that an issuer answers at a URL |
 //! | `authorize-url` | `tidewater::http::AuthorizeUrl`: an application is asked who may do what |
+//! | `gzip` | streams in gzip, for clients that ask for it, on channels that allow it |
+//! | `zstd` | the same in zstd |
 //! | `json` | events from and to JSON, by serde |
 //! | `codec` | `sse::Decoder` as one of `tokio_util`, for `FramedRead` |
 //! | `full` | all of them |
@@ -59,8 +61,9 @@ pub use tidewater_core::{
     inventory, memory, payload, plugin, sse,
 };
 pub use tidewater_hub::{
-    AllowedReplay, Channel, ChannelBuilder, EventStream, Hub, IntoSink, IntoSource, LagPolicy, LogBounds,
-    MapFailure, Pattern, Prewarm, Published, Resume, Select, Status, UnknownLagPolicy, UpstreamState,
+    AllowedReplay, Channel, ChannelBuilder, Encoding, EventStream, Hub, IntoSink, IntoSource, LagPolicy,
+    LogBounds, MapFailure, Pattern, Prewarm, Published, Resume, Select, Status, UnknownLagPolicy,
+    UpstreamState,
 };
 
 pub use tidewater_core as core;

@@ -29,6 +29,7 @@ impl ChannelConfig {
         changed([
             ("publish", self.publish != new.publish),
             ("select", self.select != new.select),
+            ("compress", self.compress != new.compress),
             ("cors.origins", self.cors != new.cors),
             ("limits.max_body", self.limits != new.limits),
         ])
@@ -36,7 +37,7 @@ impl ChannelConfig {
 
     /// This channel with the endpoint of another.
     pub(crate) fn with_endpoint_of(&self, new: Self) -> Self {
-        Self { publish: new.publish, select: new.select, cors: new.cors, limits: new.limits, ..self.clone() }
+        Self { publish: new.publish, select: new.select, compress: new.compress, cors: new.cors, limits: new.limits, ..self.clone() }
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     setting::Size,
     shared::{CorsConfig, Limits},
     url::{MEMORY, Url},
-    words::{Lag, PrewarmBounds},
+    words::{Compress, Lag, PrewarmBounds},
 };
 
 /// As the hub has it.
@@ -33,6 +33,7 @@ pub(crate) struct ChannelConfig {
     pub(crate) lag: Lag,
     pub(crate) prewarm: Option<Prewarm>,
     pub(crate) linger: Duration,
+    pub(crate) compress: Compress,
     pub(crate) heartbeat: Duration,
     pub(crate) retry: Duration,
     pub(crate) start: Start,
@@ -68,6 +69,7 @@ impl ChannelConfig {
             lag: table.get("lag", Lag::default()),
             prewarm: prewarm(table),
             linger: within(table, "linger", Duration::ZERO, Duration::ZERO, Duration::from_secs(60)),
+            compress: table.get("compress", Compress::default()),
             heartbeat: within(
                 table,
                 "heartbeat",

@@ -63,6 +63,10 @@ pub(crate) struct Flags {
     /// not at all.
     #[arg(long = "linger", value_name = "NAME=DURATION", value_parser = |text: &str| of_channel(text, "orders=5ms"))]
     linger: Vec<(String, String)>,
+    /// Compress streams of this channel for clients that ask for it: with all encodings there are, or with those that are
+    /// named (zstd, gzip). Not for a channel that mixes secrets with what others can write. The default is not at all.
+    #[arg(long = "compress", value_name = "NAME[=ENCODING,ENCODING]", value_parser = compress)]
+    compress: Vec<(String, String)>,
     /// Let pages of this origin read the channels, and publish where that is allowed.
     #[arg(long = "cors-origin", value_name = "ORIGIN")]
     origins: Vec<String>,
@@ -114,6 +118,7 @@ impl Flags {
             ("--replay", "replay", pairs(&self.replay)),
             ("--prewarm", "prewarm", pairs(&self.prewarm)),
             ("--linger", "linger", pairs(&self.linger)),
+            ("--compress", "compress", pairs(&self.compress)),
         ] {
             let mut said = HashSet::new();
             for (name, text) in all {
@@ -182,6 +187,12 @@ impl TypedValueParser for ChannelParser {
 }
 
 /// Splits `NAME=VALUE`.
+/// Splits `NAME=ENCODING,ENCODING`. A name alone has all there are.
+fn compress(text: &str) -> Result<(String, String), String> {
+    let (name, encodings) = text.split_once('=').unwrap_or((text, "all"));
+    Ok((name.to_owned(), encodings.to_owned()))
+}
+
 fn of_channel(text: &str, example: &str) -> Result<(String, String), String> {
     let (name, value) =
         text.split_once('=').ok_or_else(|| format!("it wants the name of a channel first: {example}"))?;

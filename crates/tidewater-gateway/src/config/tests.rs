@@ -460,6 +460,7 @@ mod secrets {
             "replay",
             "prewarm",
             "linger",
+            "compress",
             "heartbeat",
             "payload",
             "start",

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use tidewater::{AllowedReplay, EventFrom, LagPolicy, PayloadMode, Prewarm, Start, http::SelectBy};
+use tidewater::{AllowedReplay, Encoding, EventFrom, LagPolicy, PayloadMode, Prewarm, Start, http::SelectBy};
 
 use super::{
     given::{Given, Wrong},
@@ -65,6 +65,40 @@ impl Setting for AllowedReplay {
             Self::Age(age) => age.show(),
             _ => quoted("all"),
         }
+    }
+}
+
+/// How streams may be compressed, the first one where a client likes several equally: a list, or a text with commas; all
+/// there are, or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Compress(pub(crate) Vec<Encoding>);
+
+impl Setting for Compress {
+    fn read(given: &Given) -> Result<Self, Vec<Wrong>> {
+        let lists: Vec<Encodings> = Setting::read(given)?;
+        Ok(Self(lists.into_iter().flat_map(|list| list.0).collect()))
+    }
+
+    fn show(&self) -> String {
+        self.0.iter().map(|encoding| Encodings(vec![*encoding])).collect::<Vec<_>>().show()
+    }
+}
+
+/// Encodings behind commas.
+struct Encodings(Vec<Encoding>);
+
+impl Setting for Encodings {
+    fn read(given: &Given) -> Result<Self, Vec<Wrong>> {
+        let parse = |text: &str| match text {
+            "all" => Ok(Encoding::ALL.to_vec()),
+            "off" => Ok(Vec::new()),
+            names => names.split(',').map(|one| word(one.trim())).collect(),
+        };
+        Ok(Self(given.parsed("an encoding (\"zstd\", \"gzip\"), \"all\" or \"off\"", parse)?))
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.0.iter().map(|encoding| encoding.as_str()).collect::<Vec<_>>().join(","))
     }
 }
 

@@ -187,6 +187,7 @@ impl Served {
             .cors(config.cors.cors()?)
             .publish(config.publish)
             .select_by(config.select.iter().copied())
+            .compress(config.compress.0.iter().copied())
             .max_body(config.limits.max_body);
         Ok(Self { endpoint, config })
     }

@@ -169,6 +169,7 @@ macro_rules! web_suite {
         $crate::web_suite! { $server =>
             the_bytes_are_the_hubs,
             the_headers_are_the_endpoints,
+            a_compressed_stream_is_whole,
             head_and_json_answer_the_cursor,
             wrong_methods_are_refused,
             an_accept_that_excludes_streams_is_refused,

@@ -1,10 +1,13 @@
 //! Heads: what a request may ask for, and with what it is answered.
 
+use std::io::Write as _;
+
 use bytes::BytesMut;
+use flate2::write::GzDecoder;
 use futures_util::StreamExt;
 use tidewater_core::{Message, Start, sse::Decoder};
 use tidewater_http::Cors;
-use tidewater_hub::{Resume, Select};
+use tidewater_hub::{Encoding, Resume, Select};
 
 use crate::web::{
     Checked, Failure, Server,
@@ -77,6 +80,37 @@ pub async fn the_headers_are_the_endpoints(server: &dyn Server) -> Checked {
         204,
         &[("allow", "GET, HEAD, OPTIONS")],
     )
+}
+
+/// Who asks for gzip gets it where the endpoint allows it: each event can be decoded when it has come, and the end is the
+/// end of what is encoded. Others get the same in plain.
+pub async fn a_compressed_stream_is_whole(server: &dyn Server) -> Checked {
+    let mut site =
+        Site::start_with(server, |channel| channel, |endpoint| endpoint.compress([Encoding::Gzip])).await?;
+    let varies = [STREAM, &[("vary", "accept-encoding")]].concat();
+    exactly(server, &site.get("/closed").header("accept-encoding", "br").send().await?, 200, &varies)?;
+    let encoded = [&varies[..], &[("content-encoding", "gzip")]].concat();
+    let mut answer = site.get("/closed").header("accept-encoding", "gzip, br").send().await?;
+    exactly(server, &answer, 200, &encoded)?;
+    let mut gzip = GzDecoder::new(Vec::new());
+    for data in ["first", "large ".repeat(100_000).as_str(), "last"] {
+        site.write(data);
+        let (ends, mut seen) = (format!("{data}\n"), String::new());
+        while !seen.contains(&ends) {
+            let piece = soon("a compressed event", answer.piece()).await??;
+            gzip.write_all(&piece.ok_or_else(|| Failure::new("the stream ended"))?)?;
+            gzip.flush()?;
+            seen = String::from_utf8_lossy(gzip.get_ref()).into_owned();
+        }
+    }
+    drop(site.stop());
+    while let Some(piece) = soon("the end", answer.piece()).await?? {
+        gzip.write_all(&piece)?;
+    }
+    let whole = gzip.finish().map_err(|error| Failure::new(format!("the stream is not whole: {error}")))?;
+    let last = whole.rsplit(|byte| *byte == b'\n').find(|line| !line.is_empty());
+    ensure!(last.is_some_and(|line| line.starts_with(b"retry: ")), "it ends with {last:?}");
+    Ok(())
 }
 
 fn exactly(server: &dyn Server, answer: &Answer, status: u16, expected: &[(&str, &str)]) -> Checked {

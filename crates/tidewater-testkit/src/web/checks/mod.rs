@@ -8,8 +8,9 @@ mod publishing;
 mod resuming;
 
 pub use asking::{
-    an_accept_that_excludes_streams_is_refused, cors_is_for_listed_origins, head_and_json_answer_the_cursor,
-    the_bytes_are_the_hubs, the_headers_are_the_endpoints, wrong_methods_are_refused,
+    a_compressed_stream_is_whole, an_accept_that_excludes_streams_is_refused, cors_is_for_listed_origins,
+    head_and_json_answer_the_cursor, the_bytes_are_the_hubs, the_headers_are_the_endpoints,
+    wrong_methods_are_refused,
 };
 pub use bad_input::bad_input_is_refused_or_served;
 pub use lifecycle::{
