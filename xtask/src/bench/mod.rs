@@ -6,6 +6,7 @@
 
 mod channels;
 mod codec;
+mod compression;
 mod fanout;
 mod gateway;
 mod ids;
@@ -36,13 +37,14 @@ Examples:
   cargo xtask bench ids --write                  the same, into docs/benchmarks/
   cargo xtask bench codec --quick --only decode  a rough look at the SSE decoder
   cargo xtask bench fanout --quick               a rough look at the fan-out
+  cargo xtask bench compression --write          what compression costs and brings, into docs/benchmarks/
 
 Brokers that run already stay, as with `cargo xtask test`; the others are started and stopped.")]
 pub(crate) struct Args {
     /// Puts the tables into docs/benchmarks/ too.
     #[arg(long, global = true)]
     write: bool,
-    /// Measures a release build (the first takes some minutes); else a debug build. `codec` and `fanout` always do.
+    /// Measures a release build (the first takes some minutes); else a debug build. `codec`, `fanout` and `compression` always do.
     #[arg(long, global = true)]
     release: bool,
     #[command(subcommand)]
@@ -57,6 +59,8 @@ enum What {
     Ids,
     /// The fan-out beside other people's: processor time, memory and latency, to thousands of clients. Linux only.
     Fanout(fanout::Args),
+    /// Compressed streams: bytes and processor time, once for all clients and for each by itself. Linux only.
+    Compression(compression::Args),
     /// The SSE codec beside other people's: speed over three shapes of events, and who reads what as the standard says.
     Codec(codec::Args),
 }
@@ -67,6 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let is_whole = match &args.what {
         What::Codec(own) => own.is_whole(),
         What::Fanout(own) => own.is_whole(),
+        What::Compression(own) => own.is_whole(),
         What::Channels(_) | What::Ids => true,
     };
     ensure!(
@@ -77,6 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let (page, name, report) = match &args.what {
         What::Channels(own) => ("channels", "channels", channels::run(own, args.release)?),
         What::Ids => ("channels", "ids", ids::run(args.release)?),
+        What::Compression(own) => ("compression", "compression", compression::run(own)?),
         What::Codec(own) => ("codec", "codec", codec::run(own)?),
         What::Fanout(own) => {
             let report = fanout::run(own)?;

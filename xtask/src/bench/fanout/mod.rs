@@ -21,6 +21,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf, process::Stdio, time::Instan
 use anyhow::{Context, Result, ensure};
 use clap::Args as ClapArgs;
 
+pub(super) use self::results::Median;
 use self::{
     brokers::Brokers,
     contender::Contender,
@@ -226,6 +227,14 @@ fn report(args: &Args, rounds: usize, versions: &[String], results: &Results) ->
 }
 
 fn build() -> Result<Programs> {
+    let folder = build_programs()?;
+    let logs = workspace::target().join("xtask").join("fanout");
+    fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
+    Ok(Programs { folder, logs })
+}
+
+/// Builds all programs of the package, and answers where they are.
+pub(super) fn build_programs() -> Result<PathBuf> {
     eprintln!("Building");
     let mut command = workspace::cargo();
     command.current_dir(package()).env("CARGO_TARGET_DIR", target());
@@ -233,12 +242,10 @@ fn build() -> Result<Programs> {
     let shown = process::shown(&command);
     let status = Group::spawn(command.stdin(Stdio::null()))?.wait()?;
     ensure!(status.success(), "`{shown}` failed");
-    let logs = workspace::target().join("xtask").join("fanout");
-    fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
-    Ok(Programs { folder: target().join("release"), logs })
+    Ok(target().join("release"))
 }
 
-fn package() -> PathBuf {
+pub(super) fn package() -> PathBuf {
     workspace::root().join("tests").join("fanout-bench")
 }
 

@@ -54,7 +54,7 @@ impl Results {
 }
 
 /// The middle one, or what lies between the two in the middle.
-struct Median(Option<f64>);
+pub(in crate::bench) struct Median(pub(in crate::bench) Option<f64>);
 
 impl FromIterator<f64> for Median {
     fn from_iter<I: IntoIterator<Item = f64>>(of: I) -> Self {

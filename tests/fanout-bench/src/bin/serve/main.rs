@@ -10,7 +10,6 @@ mod floor;
 mod hand;
 mod listen;
 mod ours;
-mod partitions;
 
 use std::net::SocketAddr;
 

@@ -15,11 +15,11 @@ use tidewater::{
     http::{Body, Endpoint},
     hub::{Channel, Hub},
 };
-use tidewater_fanout_bench::payload::NO_KEY;
+use tidewater_fanout_bench::{partitions::Partitions, payload::NO_KEY};
 use tokio::net::TcpStream;
 use warp::Filter as _;
 
-use crate::{Args, Name, control, listen, partitions::Partitions};
+use crate::{Args, Name, control, listen};
 
 type Publish = Box<dyn Fn(u32, Bytes) + Send + Sync>;
 

@@ -23,7 +23,7 @@ const FIRST: u64 = 1_000_000;
 
 /// The source. The hub subscribes to it once.
 #[derive(Debug)]
-pub(crate) struct Partitions {
+pub struct Partitions {
     count: u32,
     epoch: Epoch,
     messages: Mutex<Option<mpsc::UnboundedReceiver<Message>>>,
@@ -31,13 +31,14 @@ pub(crate) struct Partitions {
 
 /// What feeds it.
 #[derive(Debug)]
-pub(crate) struct Feed {
+pub struct Feed {
     messages: mpsc::UnboundedSender<Message>,
     next: Mutex<HashMap<u32, u64>>,
 }
 
 impl Partitions {
-    pub(crate) fn new(count: u32) -> (Self, Feed) {
+    /// A source of so many partitions, and what feeds it.
+    pub fn new(count: u32) -> (Self, Feed) {
         let (send, receive) = mpsc::unbounded_channel();
         let source = Self { count, epoch: Epoch::random(), messages: Mutex::new(Some(receive)) };
         (source, Feed { messages: send, next: Mutex::default() })
@@ -49,7 +50,8 @@ impl Partitions {
 }
 
 impl Feed {
-    pub(crate) fn publish(&self, partition: u32, data: Bytes) {
+    /// Publishes a message of this partition.
+    pub fn publish(&self, partition: u32, data: Bytes) {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let next = next.entry(partition).or_insert(FIRST);
         let mut message = Message::new(NAME, data);
