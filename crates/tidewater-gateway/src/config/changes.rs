@@ -37,7 +37,14 @@ impl ChannelConfig {
 
     /// This channel with the endpoint of another.
     pub(crate) fn with_endpoint_of(&self, new: Self) -> Self {
-        Self { publish: new.publish, select: new.select, compress: new.compress, cors: new.cors, limits: new.limits, ..self.clone() }
+        Self {
+            publish: new.publish,
+            select: new.select,
+            compress: new.compress,
+            cors: new.cors,
+            limits: new.limits,
+            ..self.clone()
+        }
     }
 }
 

@@ -242,4 +242,22 @@ mod tests {
             assert!(window(wrong).unwrap_err().contains("16MiB"), "{wrong}");
         }
     }
+
+    #[cfg(all(feature = "gzip", feature = "zstd"))]
+    #[test]
+    fn encodings_are_read() {
+        use Encoding::{Gzip, Zstd};
+        for (text, encodings) in [
+            ("all", vec![Zstd, Gzip]),
+            ("off", vec![]),
+            ("gzip", vec![Gzip]),
+            ("gzip, zstd", vec![Gzip, Zstd]),
+        ] {
+            assert_eq!(read::<Compress>(text), Ok(Compress(encodings)), "{text}");
+        }
+        for wrong in ["", "br", "gzip,,zstd"] {
+            assert!(read::<Compress>(wrong).unwrap_err().contains("zstd, gzip"), "{wrong}");
+        }
+        assert_eq!(Compress(vec![Gzip, Zstd]).show(), "[\"gzip\", \"zstd\"]");
+    }
 }

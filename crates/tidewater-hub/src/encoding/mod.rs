@@ -66,7 +66,7 @@ impl fmt::Display for Encoding {
     }
 }
 
-/// By its name, in any case.
+/// By its name, in any case. The error does not repeat what was given, which may be anything.
 impl FromStr for Encoding {
     type Err = Error;
 
@@ -76,7 +76,10 @@ impl FromStr for Encoding {
             let all: Vec<_> = Self::ALL.iter().map(|encoding| encoding.as_str()).collect();
             let missing = "the features `gzip` and `zstd` add them";
             let there = if all.is_empty() { format!("none: {missing}") } else { all.join(", ") };
-            Error::new(ErrorKind::Config, format!("{name:?} is no encoding of streams (there are: {there})"))
+            Error::new(
+                ErrorKind::Config,
+                format!("there is no such encoding of streams (there are: {there})"),
+            )
         })
     }
 }

@@ -51,7 +51,8 @@ use crate::{
 pub struct EventStream {
     queued: Option<Bytes>,
     client: Option<Client>,
-    encoder: Option<Encoder>,
+    /// Most streams have none.
+    encoder: Option<Box<Encoder>>,
     held: Option<Box<dyn Any + Send + Sync>>,
 }
 
@@ -72,7 +73,7 @@ impl EventStream {
     /// beside it. So it is for streams that don't mix secrets with what others can write.
     #[must_use]
     pub fn encoded(mut self, encoding: impl Into<Option<Encoding>>) -> Self {
-        self.encoder = encoding.into().map(Encoder::new);
+        self.encoder = encoding.into().map(|encoding| Box::new(Encoder::new(encoding)));
         if let Some(client) = &mut self.client {
             client.encoded = self.encoder.is_some();
         }
@@ -81,7 +82,7 @@ impl EventStream {
 
     /// How it is compressed, if it is.
     pub fn encoding(&self) -> Option<Encoding> {
-        self.encoder.as_ref().map(Encoder::encoding)
+        self.encoder.as_ref().map(|encoder| encoder.encoding())
     }
 
     /// Opens a stream, as far as it takes to know where it starts.
