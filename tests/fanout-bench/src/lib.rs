@@ -9,3 +9,4 @@
 pub mod machine;
 pub mod partitions;
 pub mod payload;
+pub mod token;

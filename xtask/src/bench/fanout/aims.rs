@@ -1,7 +1,7 @@
 //! What the fan-out is meant to reach, and whether it does.
 
 use super::{
-    contender::Contender::{self, Direct, Floor, HandHyper, Hyper, Nchan, Rocket, Salvo, Warp},
+    contender::Contender::{self, Direct, DirectTokens, Floor, HandHyper, Hyper, Nchan, Rocket, Salvo, Warp},
     measured::{Figure, Measured},
     results::Results,
     workload::{Run, Workload},
@@ -37,7 +37,10 @@ fn aims(workload: Workload, results: &Results) -> Vec<String> {
         Workload::W1 => {
             let cpu = "CPU per delivery";
             let below = |peer: &Contender| against(cpu, Direct, *peer, Figure::Cpu, Bound::Most(1.0));
-            let mut lines = vec![against(cpu, Direct, Floor, Figure::Cpu, Bound::Most(1.1))];
+            let mut lines = vec![
+                against(cpu, Direct, Floor, Figure::Cpu, Bound::Most(1.1)),
+                against(cpu, DirectTokens, Direct, Figure::Cpu, Bound::Most(1.0)),
+            ];
             lines.extend([Nchan].iter().chain(Contender::HAND).map(below));
             lines.extend([
                 against(cpu, Hyper, Floor, Figure::Cpu, Bound::Most(1.5)),
@@ -63,6 +66,7 @@ fn aims(workload: Workload, results: &Results) -> Vec<String> {
                     let shown = format!("{bytes:.0} B");
                     line(workload, memory, Direct.title(), "", &shown, bytes, Bound::Most(1000.0))
                 }),
+                against(memory, DirectTokens, Direct, Figure::Memory, Bound::Most(1.0)),
                 accepted(results),
                 against(memory, Hyper, Nchan, Figure::Memory, Bound::Most(1.0)),
                 by_hand(memory, Warp, Figure::Memory, Bound::Most(0.85)),

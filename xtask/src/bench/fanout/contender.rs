@@ -6,6 +6,8 @@ use clap::ValueEnum;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub(super) enum Contender {
     Direct,
+    /// With authorization: each client has a token.
+    DirectTokens,
     Hyper,
     Warp,
     Rocket,
@@ -20,12 +22,24 @@ pub(super) enum Contender {
 }
 
 use Contender::{
-    Direct, Floor, HandAxum, HandHyper, HandRocket, HandSalvo, HandWarp, Hyper, Nchan, Rocket, Salvo, Warp,
+    Direct, DirectTokens, Floor, HandAxum, HandHyper, HandRocket, HandSalvo, HandWarp, Hyper, Nchan, Rocket,
+    Salvo, Warp,
 };
 
 impl Contender {
     pub(super) const ALL: &[Self] = &[
-        Direct, Hyper, Warp, Rocket, Salvo, HandHyper, HandWarp, HandRocket, HandSalvo, HandAxum, Nchan,
+        Direct,
+        DirectTokens,
+        Hyper,
+        Warp,
+        Rocket,
+        Salvo,
+        HandHyper,
+        HandWarp,
+        HandRocket,
+        HandSalvo,
+        HandAxum,
+        Nchan,
         Floor,
     ];
     pub(super) const OURS: &[Self] = &[Direct, Hyper, Warp, Rocket, Salvo];
@@ -35,6 +49,7 @@ impl Contender {
     pub(super) fn argument(self) -> &'static str {
         match self {
             Direct => "direct",
+            DirectTokens => "direct-tokens",
             Hyper => "hyper",
             Warp => "warp",
             Rocket => "rocket",
@@ -53,6 +68,7 @@ impl Contender {
     pub(super) fn title(self) -> &'static str {
         match self {
             Direct => "ours, direct",
+            DirectTokens => "ours, direct, with tokens",
             Hyper => "ours behind hyper",
             Warp => "ours behind warp",
             Rocket => "ours behind rocket",

@@ -29,6 +29,7 @@ pub(super) struct Programs {
 pub(super) struct Server {
     _group: Group,
     pid: u32,
+    contender: Contender,
     address: SocketAddr,
     /// `None` where events are posted to the server itself.
     control: Option<SocketAddr>,
@@ -54,7 +55,7 @@ impl Server {
         let log = programs.log(contender.argument())?;
         if contender == Contender::Nchan {
             let (group, pid) = nchan::start(&programs.logs, address, SERVER_CORE, log)?;
-            return Ok(Self { _group: group, pid, address, control: None });
+            return Ok(Self { _group: group, pid, contender, address, control: None });
         }
         let mut command = programs.program("serve");
         command.args([contender.argument(), "--listen", &address.to_string()]);
@@ -63,7 +64,7 @@ impl Server {
             command.args(["--partitions", &load.keys.to_string()]);
         }
         let group = Group::spawn(command.stdout(log.try_clone()?).stderr(log))?;
-        Ok(Self { pid: group.id(), _group: group, address, control: Some(control) })
+        Ok(Self { pid: group.id(), _group: group, contender, address, control: Some(control) })
     }
 
     /// The load as it is to be run on this server.
@@ -77,6 +78,9 @@ impl Server {
             None => command.args(["--window", &load.window.to_string()]),
         };
         command.args(["--keys", &load.keys.to_string(), "--stalled", &load.stalled.to_string()]);
+        if self.contender == Contender::DirectTokens {
+            command.arg("--tokens");
+        }
         if load.select {
             command.arg("--select");
         }

@@ -13,6 +13,9 @@ pub(crate) struct Args {
     /// The path of the events.
     #[arg(long, default_value = "/events")]
     pub(crate) path: String,
+    /// Clients show their token.
+    #[arg(long)]
+    pub(crate) tokens: bool,
     /// Where the server takes events from.
     #[arg(long, conflicts_with = "post")]
     pub(crate) control: Option<SocketAddr>,

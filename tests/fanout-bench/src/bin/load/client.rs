@@ -32,9 +32,11 @@ pub(crate) enum Source {
 
 impl Client {
     /// Connects, and asks for events.
-    pub(crate) fn open(address: SocketAddr, path: &str) -> Result<Self> {
+    pub(crate) fn open(address: SocketAddr, path: &str, token: Option<&str>) -> Result<Self> {
         let mut socket = TcpStream::connect(address).context("a client can't connect")?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n\r\n");
+        let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n{token}\r\n");
         socket.write_all(request.as_bytes())?;
         socket.set_nonblocking(true)?;
         Ok(Self::new(Source::Server(socket), Some(Response::new()), Lines::default()))

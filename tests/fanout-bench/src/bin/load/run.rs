@@ -11,7 +11,7 @@ use rustix::{
     event::{Timespec, epoll},
     fd::OwnedFd,
 };
-use tidewater_fanout_bench::{machine, payload};
+use tidewater_fanout_bench::{machine, payload, token};
 
 use crate::{
     args::Args,
@@ -196,7 +196,7 @@ impl<'a> Run<'a> {
         if self.args.select {
             path += &format!("?key={}", index % self.args.keys as usize);
         }
-        let client = Client::open(self.args.address, &path)?;
+        let client = Client::open(self.args.address, &path, self.args.tokens.then_some(token::TOKEN))?;
         epoll::add(&self.epoll, &client.source, token(index as u64), epoll::EventFlags::IN)?;
         self.clients.push(client);
         Ok(())

@@ -36,10 +36,11 @@ struct Args {
     partitions: u32,
 }
 
-/// `hyper` and the like are ours behind them; what begins with `hand` is written with nothing of ours.
+/// `hyper` and the like are ours behind them, `direct-tokens` is `direct` with authorization; what begins with `hand` is written with nothing of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Name {
     Direct,
+    DirectTokens,
     Hyper,
     Warp,
     Rocket,
@@ -67,7 +68,9 @@ fn main() -> Result<()> {
 
 async fn serve(args: Args) -> Result<()> {
     match args.name {
-        Name::Direct | Name::Hyper | Name::Warp | Name::Rocket | Name::Salvo => ours::serve(args).await,
+        Name::Direct | Name::DirectTokens | Name::Hyper | Name::Warp | Name::Rocket | Name::Salvo => {
+            ours::serve(args).await
+        }
         _ => hand::serve(args).await,
     }
 }

@@ -12,10 +12,13 @@ use salvo::{Router, Server, conn::tcp::TcpAcceptor};
 use tidewater::{
     core::{Message, memory::MemoryLog},
     direct::Direct,
-    http::{Body, Endpoint},
+    http::{
+        Body, Endpoint, Rule, Rules,
+        jwt::{Jwt, Key, Keys},
+    },
     hub::{Channel, Hub},
 };
-use tidewater_fanout_bench::{partitions::Partitions, payload::NO_KEY};
+use tidewater_fanout_bench::{partitions::Partitions, payload::NO_KEY, token};
 use tokio::net::TcpStream;
 use warp::Filter as _;
 
@@ -29,7 +32,8 @@ pub(crate) async fn serve(args: Args) -> Result<()> {
         tokio::spawn(async move { control::run(address, publish).await });
     }
     match args.name {
-        Name::Direct => direct(channel, args.listen).await,
+        Name::Direct => direct(Endpoint::new(channel), args.listen).await,
+        Name::DirectTokens => direct(authorized(channel)?, args.listen).await,
         Name::Warp => warp(channel, args.listen).await,
         Name::Rocket => rocket(channel, args.listen).await,
         Name::Salvo => salvo(channel, args.listen).await,
@@ -56,8 +60,15 @@ fn channel(args: &Args) -> Result<(Channel, Publish)> {
     Ok((channel, Box::new(publish)))
 }
 
-async fn direct(channel: Channel, address: SocketAddr) -> Result<()> {
-    Ok(Direct::new(channel).listen(address, std::future::pending()).await?)
+async fn direct(endpoint: Endpoint, address: SocketAddr) -> Result<()> {
+    Ok(Direct::new(endpoint).listen(address, std::future::pending()).await?)
+}
+
+/// For clients with a token: each may read everything until it is over.
+fn authorized(channel: Channel) -> Result<Endpoint> {
+    let keys = Keys::new([Key::secret(token::SECRET)?])?;
+    let rules = Rules::new([Rule::new([channel.name()])?])?;
+    Ok(Endpoint::new(channel).authorize(Jwt::new(keys, rules)))
 }
 
 /// As the gateway does it.
