@@ -65,14 +65,15 @@ pub(super) enum Phase {
     Shared { next: u64, at: Arc<Cursor> },
     /// In the log, on a path of its own.
     Own { next: u64, walk: Walk },
+    // The rest is for the few, and behind a pointer: an idle client's room is that of the largest phase.
     /// Catching up by the newest of each key.
-    Conflated(Conflation),
+    Conflated(Box<Conflation>),
     /// Waiting for how far back it may go.
-    Limit { past: Past, said: oneshot::Receiver<Result<Option<Arc<Cursor>>>> },
+    Limit { past: Box<Past>, said: oneshot::Receiver<Result<Option<Arc<Cursor>>>> },
     /// Waiting for a piece of the past.
-    Fetch { past: Past, segment: oneshot::Receiver<Result<Weak<Segment>>> },
+    Fetch { past: Box<Past>, segment: oneshot::Receiver<Result<Weak<Segment>>> },
     /// Reading one: from this entry of this batch on.
-    Read { past: Past, segment: Weak<Segment>, batch: usize, index: usize },
+    Read { past: Box<Past>, segment: Weak<Segment>, batch: usize, index: usize },
 }
 
 /// What one step brings.

@@ -59,7 +59,7 @@ impl Client {
             let lost: Vec<_> = log.lost_since(next).map(|gap| (Told::gap(gap), at.clone())).collect();
             self.tell(&mut out, &lost);
         }
-        self.phase = Phase::Conflated(Conflation::new(next, at));
+        self.phase = Phase::Conflated(Box::new(Conflation::new(next, at)));
         if out.is_empty() { Step::Again } else { Step::Bytes(out.freeze()) }
     }
 

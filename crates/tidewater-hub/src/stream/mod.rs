@@ -49,17 +49,24 @@ use crate::{
 ///
 /// It never fails: what can't be served ends with a reconnection time, so that an `EventSource` comes back (I10).
 pub struct EventStream {
-    queued: Option<Bytes>,
     client: Option<Client>,
-    /// Most streams have none.
-    encoder: Option<Box<Encoder>>,
+    /// For a moment, or for a few: an idle client has a pointer to nothing.
+    beside: Option<Box<Beside>>,
+}
+
+/// What a stream has besides its client.
+#[derive(Default)]
+struct Beside {
+    /// What comes before anything of the client's.
+    first: Option<Bytes>,
+    encoder: Option<Encoder>,
     held: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl EventStream {
     /// A stream that tells its client when to come back, and ends.
     pub fn closed(retry: Duration) -> Self {
-        Self { queued: Some(wire::come_back(retry)), client: None, encoder: None, held: None }
+        Self { client: None, beside: Beside::first(wire::come_back(retry)) }
     }
 
     /// The same stream, compressed: what all clients get is compressed once for all of them, what one gets alone for it.
@@ -73,16 +80,19 @@ impl EventStream {
     /// beside it. So it is for streams that don't mix secrets with what others can write.
     #[must_use]
     pub fn encoded(mut self, encoding: impl Into<Option<Encoding>>) -> Self {
-        self.encoder = encoding.into().map(|encoding| Box::new(Encoder::new(encoding)));
+        let encoder = encoding.into().map(Encoder::new);
         if let Some(client) = &mut self.client {
-            client.encoded = self.encoder.is_some();
+            client.encoded = encoder.is_some();
+        }
+        if encoder.is_some() || self.encoding().is_some() {
+            self.beside.get_or_insert_default().encoder = encoder;
         }
         self
     }
 
     /// How it is compressed, if it is.
     pub fn encoding(&self) -> Option<Encoding> {
-        self.encoder.as_ref().map(|encoder| encoder.encoding())
+        self.beside.as_ref()?.encoder.as_ref().map(Encoder::encoding)
     }
 
     /// Opens a stream, as far as it takes to know where it starts.
@@ -130,7 +140,7 @@ impl EventStream {
     /// For servers that keep no bytes for a client that does not read.
     pub fn give_back(&mut self, rest: &Bytes) -> usize {
         let Some(client) = &mut self.client else { return rest.len() };
-        let begun = match &mut self.encoder {
+        let begun = match Beside::encoder(&mut self.beside) {
             None => client.give_back(rest),
             Some(encoder) => client.give_back_encoded(rest, encoder),
         };
@@ -140,7 +150,7 @@ impl EventStream {
     /// Keeps something until the stream is dropped, wherever it has gone to by then: a place among those that there are, say.
     /// What was kept before is dropped.
     pub fn hold(&mut self, kept: Box<dyn Any + Send + Sync>) {
-        self.held = Some(kept);
+        self.beside.get_or_insert_default().held = Some(kept);
     }
 
     fn start(shared: Arc<Shared>, select: Select, lag: LagPolicy, begun: Begun) -> Self {
@@ -177,7 +187,6 @@ impl EventStream {
             Place::Backfill => Phase::fetch(&shared, Past::new(cursor, head)),
         };
         Self {
-            queued: Some(first),
             client: Some(Client {
                 shared,
                 select,
@@ -190,11 +199,34 @@ impl EventStream {
                 parked: None,
                 encoded: false,
             }),
-            encoder: None,
-            held: None,
+            beside: Beside::first(first),
         }
     }
 }
+
+impl Beside {
+    fn first(first: Bytes) -> Option<Box<Self>> {
+        Some(Box::new(Self { first: Some(first), ..Self::default() }))
+    }
+
+    /// What comes first, once. Its room goes with it, unless there is more in it.
+    fn take_first(beside: &mut Option<Box<Self>>) -> Option<Bytes> {
+        let all = beside.as_mut()?;
+        let first = all.first.take()?;
+        if all.encoder.is_none() && all.held.is_none() {
+            *beside = None;
+        }
+        Some(first)
+    }
+
+    fn encoder(beside: &mut Option<Box<Self>>) -> Option<&mut Encoder> {
+        beside.as_mut()?.encoder.as_mut()
+    }
+}
+
+/// What an idle client is made of is paid for each of a million.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<EventStream>() <= 144);
 
 #[cfg(test)]
 impl EventStream {
@@ -210,10 +242,12 @@ impl Stream for EventStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let this = &mut *self;
         let item = if let Some(last) = this.client.as_ref().and_then(Client::over) {
-            (this.client, this.queued) = (None, None);
+            this.client = None;
+            // Nothing is given any more, not even what was to come first.
+            Beside::take_first(&mut this.beside);
             last.into()
-        } else if let Some(bytes) = this.queued.take() {
-            bytes.into()
+        } else if let Some(first) = Beside::take_first(&mut this.beside) {
+            first.into()
         } else {
             let Some(client) = &mut this.client else { return Poll::Ready(None) };
             match client.poll(cx) {
@@ -225,7 +259,7 @@ impl Stream for EventStream {
                 Poll::Pending => ready!(client.poll_heartbeat(cx)),
             }
         };
-        Poll::Ready(Some(match &mut this.encoder {
+        Poll::Ready(Some(match Beside::encoder(&mut this.beside) {
             None => item.bytes,
             Some(encoder) => encoder.encode(&item, this.client.is_none()),
         }))

@@ -38,13 +38,13 @@ pub(super) struct Past {
 }
 
 impl Past {
-    pub(super) fn new(cursor: Cursor, target: Arc<Cursor>) -> Self {
-        Self { walk: Walk { cursor }, target, rounds: 0, moved: Instant::now() }
+    pub(super) fn new(cursor: Cursor, target: Arc<Cursor>) -> Box<Self> {
+        Box::new(Self { walk: Walk { cursor }, target, rounds: 0, moved: Instant::now() })
     }
 }
 
 impl Phase {
-    pub(super) fn limit(shared: &Arc<Shared>, past: Past) -> Self {
+    pub(super) fn limit(shared: &Arc<Shared>, past: Box<Past>) -> Self {
         let (sender, said) = oneshot::channel();
         let shared = shared.clone();
         // Others wait for the same answer, so it is asked for to its end; the source's answers have an end.
@@ -52,7 +52,7 @@ impl Phase {
         Self::Limit { past, said }
     }
 
-    pub(super) fn fetch(shared: &Arc<Shared>, past: Past) -> Self {
+    pub(super) fn fetch(shared: &Arc<Shared>, past: Box<Past>) -> Self {
         let segment = backfill::fetch(shared, past.walk.cursor.clone());
         Self::Fetch { past, segment }
     }
@@ -147,7 +147,7 @@ impl Client {
         self.join(past)
     }
 
-    fn join(&mut self, mut past: Past) -> Step {
+    fn join(&mut self, mut past: Box<Past>) -> Step {
         let (place, head) = {
             let state = self.shared.lock();
             if state.draining || state.generation != self.generation {
