@@ -33,6 +33,9 @@ enum Fault {
     LosesTheQuery,
     LosesTheBody,
     LosesTheOrigin,
+    LosesCredentials,
+    LosesTheChallenge,
+    RefusesWithoutAVerdict,
     ReflectsTheOrigin,
     KeepsClientsThatWent,
     CutsWhenStopped,
@@ -107,6 +110,14 @@ async fn route(
         Fault::LosesForwarding => {
             request.headers_mut().remove("x-forwarded-for");
         }
+        Fault::LosesCredentials => {
+            request.headers_mut().remove(header::AUTHORIZATION);
+        }
+        Fault::RefusesWithoutAVerdict
+            if request.headers().get(header::AUTHORIZATION).is_some_and(|name| name == "Bearer later") =>
+        {
+            return boxed(support::status(StatusCode::SERVICE_UNAVAILABLE));
+        }
         Fault::LosesTheOrigin => {
             request.headers_mut().remove(header::ORIGIN);
         }
@@ -135,6 +146,9 @@ async fn route(
         }
         (Fault::LosesTheCoding, _) => {
             response.headers_mut().remove(header::CONTENT_ENCODING);
+        }
+        (Fault::LosesTheChallenge, _) => {
+            response.headers_mut().remove(header::WWW_AUTHENTICATE);
         }
         (Fault::ReflectsTheOrigin, Some(origin)) => {
             response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -211,6 +225,8 @@ caught! {
     a_post_is_refused_for_cause: LosesTheOrigin, LosesTheQuery;
     cors_is_for_listed_origins: ReflectsTheOrigin, LosesTheOrigin;
     bad_input_is_refused_or_served: PanicsAtLongQueries, IsBusyWithLongQueries, AnswersWithTheQuery, KeepsClientsThatWent;
+    requests_get_what_they_are_granted: LosesCredentials, LosesTheChallenge, LosesTheQuery;
+    i10_a_stream_ends_when_its_grant_is_over: LosesCredentials, RefusesWithoutAVerdict;
     a_client_that_goes_is_noticed: KeepsClientsThatWent;
     i9_shutdown_ends_streams: CutsWhenStopped;
     i9_a_stream_while_draining_is_told_to_come_back: IsBusyWhenDraining;

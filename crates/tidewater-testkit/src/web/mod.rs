@@ -180,6 +180,8 @@ macro_rules! web_suite {
             a_post_publishes,
             a_post_is_refused_for_cause,
             cors_is_for_listed_origins,
+            requests_get_what_they_are_granted,
+            i10_a_stream_ends_when_its_grant_is_over,
             a_post_over_the_rate_is_refused,
             bad_input_is_refused_or_served,
             a_client_that_goes_is_noticed,

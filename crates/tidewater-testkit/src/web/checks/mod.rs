@@ -1,6 +1,7 @@
 //! The checks, each a contract of design that every adapter keeps.
 
 mod asking;
+mod authorizing;
 mod bad_input;
 mod lifecycle;
 mod limits;
@@ -12,6 +13,7 @@ pub use asking::{
     head_and_json_answer_the_cursor, the_bytes_are_the_hubs, the_headers_are_the_endpoints,
     wrong_methods_are_refused,
 };
+pub use authorizing::{i10_a_stream_ends_when_its_grant_is_over, requests_get_what_they_are_granted};
 pub use bad_input::bad_input_is_refused_or_served;
 pub use lifecycle::{
     a_client_that_goes_is_noticed, i9_a_stream_while_draining_is_told_to_come_back, i9_shutdown_ends_streams,
