@@ -14,6 +14,8 @@ const FEATURES: &[(&str, &[&str])] = &[
     ("warp", &["warp", "tidewater-warp"]),
     ("rocket", &["rocket", "rocket_http", "tidewater-rocket"]),
     ("salvo", &["salvo", "salvo_core", "tidewater-salvo"]),
+    ("gzip", &["flate2", "zlib-rs"]),
+    ("zstd", &["zstd", "zstd-safe"]),
 ];
 
 /// The same, of what the facade has and the gateway has not.
