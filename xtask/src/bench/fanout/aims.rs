@@ -39,7 +39,7 @@ fn aims(workload: Workload, results: &Results) -> Vec<String> {
             let below = |peer: &Contender| against(cpu, Direct, *peer, Figure::Cpu, Bound::Most(1.0));
             let mut lines = vec![
                 against(cpu, Direct, Floor, Figure::Cpu, Bound::Most(1.1)),
-                against(cpu, DirectTokens, Direct, Figure::Cpu, Bound::Most(1.0)),
+                against(cpu, DirectTokens, Direct, Figure::Cpu, Bound::Most(1.05)),
             ];
             lines.extend([Nchan].iter().chain(Contender::HAND).map(below));
             lines.extend([
@@ -66,7 +66,7 @@ fn aims(workload: Workload, results: &Results) -> Vec<String> {
                     let shown = format!("{bytes:.0} B");
                     line(workload, memory, Direct.title(), "", &shown, bytes, Bound::Most(1000.0))
                 }),
-                against(memory, DirectTokens, Direct, Figure::Memory, Bound::Most(1.0)),
+                against(memory, DirectTokens, Direct, Figure::Memory, Bound::Most(1.05)),
                 accepted(results),
                 against(memory, Hyper, Nchan, Figure::Memory, Bound::Most(1.0)),
                 by_hand(memory, Warp, Figure::Memory, Bound::Most(0.85)),
