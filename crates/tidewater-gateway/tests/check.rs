@@ -4,15 +4,11 @@
 
 mod support;
 
-use std::{fs, path::PathBuf};
-
-use support::{Done, client::request, end, gateway::Gateway, run, text, tidewater};
+use support::{Done, client::request, end, file::File, gateway::Gateway, run, text, tidewater};
 
 /// A file of this name and text, in a directory of the tests.
 fn file(name: &str, text: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::write(&path, text).unwrap();
-    path.display().to_string()
+    File::new(name, text).path().to_owned()
 }
 
 /// Runs it with variables.

@@ -5,32 +5,14 @@
 
 mod support;
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use rustix::process::Signal;
 use support::{
     client::{Answer, request},
+    file::File,
     gateway::{Gateway, servers},
 };
-
-/// A configuration that changes.
-struct File(PathBuf);
-
-impl File {
-    fn new(name: &str, text: &str) -> Self {
-        let file = Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name));
-        file.write(text);
-        file
-    }
-
-    fn write(&self, text: &str) {
-        fs::write(&self.0, text).unwrap();
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
 
 const BEFORE: &str = "[channels.a]\nsource = 'memory:'\npublish = false\n[channels.b]\nsource = 'memory:'\n";
 

@@ -31,7 +31,9 @@ impl ChannelConfig {
             ("select", self.select != new.select),
             ("compress", self.compress != new.compress),
             ("cors.origins", self.cors != new.cors),
-            ("limits.max_body", self.limits != new.limits),
+            ("limits.publish", self.limits.publish != new.limits.publish),
+            ("limits.max_body", self.limits.bodies.size != new.limits.bodies.size),
+            ("limits.body_timeout", self.limits.bodies.time != new.limits.bodies.time),
         ])
     }
 

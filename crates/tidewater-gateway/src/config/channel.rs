@@ -10,9 +10,10 @@ use tidewater::{
 };
 
 use super::{
+    cors::CorsConfig,
+    limits::{ChannelLimits, Limits},
     reader::Reader,
     setting::Size,
-    shared::{CorsConfig, Limits},
     url::{MEMORY, Url},
     words::{Compress, Lag, PrewarmBounds},
 };
@@ -45,7 +46,7 @@ pub(crate) struct ChannelConfig {
     pub(crate) backfill_readers: NonZeroUsize,
     pub(crate) share_upstream: bool,
     pub(crate) cors: CorsConfig,
-    pub(crate) limits: Limits,
+    pub(crate) limits: ChannelLimits,
 }
 
 impl ChannelConfig {
@@ -68,16 +69,15 @@ impl ChannelConfig {
             replay: table.get("replay", AllowedReplay::default()),
             lag: table.get("lag", Lag::default()),
             prewarm: prewarm(table),
-            linger: within(table, "linger", Duration::ZERO, Duration::ZERO, Duration::from_secs(60)),
+            linger: table.within("linger", Duration::ZERO, Duration::ZERO, Duration::from_secs(60)),
             compress: table.get("compress", Compress::default()),
-            heartbeat: within(
-                table,
+            heartbeat: table.within(
                 "heartbeat",
                 Duration::from_secs(15),
                 Duration::from_millis(100),
                 Duration::MAX,
             ),
-            retry: within(table, "retry", Duration::from_secs(2), Duration::from_millis(500), Duration::MAX),
+            retry: table.within("retry", Duration::from_secs(2), Duration::from_millis(500), Duration::MAX),
             start: table.get("start", Start::default()),
             payload: table.get("payload", PayloadMode::default()),
             event: table.get("event", EventFrom::default()),
@@ -87,7 +87,7 @@ impl ChannelConfig {
             backfill_readers: table.get("backfill_readers", READERS),
             share_upstream: table.get("share_upstream", true),
             cors: table.table("cors", |table| CorsConfig::read(table, cors)),
-            limits: table.table("limits", |table| Limits::read(table, limits)),
+            limits: table.table("limits", |table| ChannelLimits::read(table, limits)),
         };
         if let Err(error) = Channel::check_name(name) {
             table.refuse("", error);
@@ -161,20 +161,4 @@ fn log(table: &mut Reader<'_>) -> LogBounds {
         bytes: table.get("bytes", Size(default.bytes)).0,
         age: table.get("age", default.age),
     }
-}
-
-/// A duration that has bounds.
-fn within(
-    table: &mut Reader<'_>,
-    key: &'static str,
-    default: Duration,
-    least: Duration,
-    most: Duration,
-) -> Duration {
-    let given = table.get(key, default);
-    if given < least || given > most {
-        let (bound, which) = if given < least { (least, "at least") } else { (most, "at most") };
-        table.refuse(key, format_args!("it has to be {which} {}", humantime::format_duration(bound)));
-    }
-    given
 }

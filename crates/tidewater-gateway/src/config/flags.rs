@@ -70,6 +70,18 @@ pub(crate) struct Flags {
     /// Let pages of this origin read the channels, and publish where that is allowed.
     #[arg(long = "cors-origin", value_name = "ORIGIN")]
     origins: Vec<String>,
+    /// How many streams there may be, of all channels (auto: nine tenths of the connections), or off.
+    #[arg(long, value_name = "NUMBER")]
+    max_streams: Option<String>,
+    /// How many streams one address may have (1000), or off.
+    #[arg(long, value_name = "NUMBER")]
+    streams_per_address: Option<String>,
+    /// How often one client may publish (1000/s): so many times a second, minute or hour (10/s, 600/m, 1000/h), or off.
+    #[arg(long, value_name = "RATE")]
+    publish_rate: Option<String>,
+    /// Trust this proxy (10.0.0.0/8, 192.0.2.7, unix): X-Forwarded-For says for whom its requests are. Repeat it for more.
+    #[arg(long, value_name = "NETWORK")]
+    trusted_proxy: Vec<String>,
     /// The most bytes that a published body may have (1MiB).
     #[arg(long, value_name = "SIZE")]
     max_body: Option<String>,
@@ -87,6 +99,9 @@ impl Flags {
             ("--max-connections", ["server", "max_connections"], &self.max_connections),
             ("--drain-timeout", ["server", "drain_timeout"], &self.drain_timeout),
             ("--max-body", ["limits", "max_body"], &self.max_body),
+            ("--max-streams", ["limits", "streams"], &self.max_streams),
+            ("--streams-per-address", ["limits", "streams_per_address"], &self.streams_per_address),
+            ("--publish-rate", ["limits", "publish"], &self.publish_rate),
         ] {
             if let Some(text) = value {
                 // Its value is no secret, and tells which of many commands it was.
@@ -100,6 +115,7 @@ impl Flags {
             ("--tls-key", ["server", "tls_key"], &self.tls_key),
             ("--proxy-protocol-from", ["server", "proxy_protocol_from"], &self.proxy_protocol_from),
             ("--cors-origin", ["cors", "origins"], &self.origins),
+            ("--trusted-proxy", ["proxies", "trusted"], &self.trusted_proxy),
         ] {
             match values.as_slice() {
                 [] => {}

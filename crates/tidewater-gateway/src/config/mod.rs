@@ -12,7 +12,7 @@
 //! | `file`, `env`, `flags` | the three layers |
 //! | `reader` | what is read out of a table, and everything that is wrong with it |
 //! | `setting`, `words`, `url`, `listen` | one value: how it is read and shown |
-//! | `server`, `shared`, `channel` | one table each: settings to a value of the library |
+//! | `server`, `cors`, `limits`, `proxies`, `channel` | one table each: settings to a value of the library |
 //!
 //! A new table is a file with a struct and its `read`, one line in [`Config::read`], its keys in
 //! `tidewater.sample.toml`, and a row in docs/configuration.md. serde would stop at the first thing that is wrong and
@@ -20,16 +20,18 @@
 
 mod changes;
 mod channel;
+mod cors;
 mod env;
 mod file;
 mod flags;
 mod given;
+mod limits;
 mod listen;
 mod nearest;
+mod proxies;
 mod reader;
 mod server;
 mod setting;
-mod shared;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -40,11 +42,13 @@ use std::{collections::HashSet, ffi::OsString};
 
 pub(crate) use self::{
     channel::ChannelConfig,
+    cors::CorsConfig,
     flags::Flags,
+    limits::Limits,
     listen::Listen,
+    proxies::ProxiesConfig,
     reader::{Finding, Shown},
     server::{Listening, ServerConfig},
-    shared::{CorsConfig, Limits},
     show::show,
 };
 use self::{
@@ -57,6 +61,8 @@ use self::{
 pub(crate) struct Config {
     pub(crate) server: ServerConfig,
     pub(crate) cors: CorsConfig,
+    pub(crate) limits: Limits,
+    pub(crate) proxies: ProxiesConfig,
     pub(crate) channels: Vec<ChannelConfig>,
 }
 
@@ -71,10 +77,11 @@ impl Config {
     fn read(table: &mut Reader<'_>) -> Self {
         let server = table.table("server", ServerConfig::read);
         let cors = table.table("cors", |table| CorsConfig::read(table, &CorsConfig::default()));
-        let limits = table.table("limits", |table| Limits::read(table, &Limits::default()));
+        let limits = table.table("limits", |table| Limits::read(table, server.listening.kind));
+        let proxies = table.table("proxies", ProxiesConfig::read);
         let channels =
             table.tables("channels", |name, table| ChannelConfig::read(name, table, &cors, &limits));
-        Self { server, cors, channels }
+        Self { server, cors, limits, proxies, channels }
     }
 }
 

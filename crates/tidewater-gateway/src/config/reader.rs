@@ -10,7 +10,7 @@
 //! }
 //! ```
 
-use std::{cell::RefCell, fmt};
+use std::{cell::RefCell, fmt, time::Duration};
 
 use super::{
     given::{Entry, Given, Origin, Table, Value, Wrong},
@@ -98,6 +98,23 @@ impl<'a> Reader<'a> {
         let value = self.read(key).unwrap_or(default);
         self.show(key, Some(&value));
         value
+    }
+
+    /// A duration that has bounds.
+    pub(crate) fn within(
+        &mut self,
+        key: &'static str,
+        default: Duration,
+        least: Duration,
+        most: Duration,
+    ) -> Duration {
+        let given = self.get(key, default);
+        if given < least || given > most {
+            let (bound, which) = if given < least { (least, "at least") } else { (most, "at most") };
+            self.refuse(key, format_args!("it has to be {which} {}", humantime::format_duration(bound)));
+            return default;
+        }
+        given
     }
 
     /// The setting of this name, if it is set.

@@ -14,6 +14,13 @@ use super::{
 };
 use crate::{failure::Failure, serve::ServerKind};
 
+/// As the library has it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Less is no time for a client that is far away.
+const SECOND: Duration = Duration::from_secs(1);
+
 /// Where and how it serves.
 #[derive(Debug)]
 pub(crate) struct ServerConfig {
@@ -41,6 +48,12 @@ pub(crate) struct Listening {
     /// Whose connections begin with a header that says for whom they are.
     pub(crate) proxies: Option<Proxies>,
     pub(crate) max_connections: MaxConnections,
+    /// How long a request's head may take, or what is between two requests.
+    pub(crate) head_timeout: Duration,
+    /// How long a connection of HTTP/2 may be without a request.
+    pub(crate) idle_timeout: Duration,
+    /// How long a client may take nothing of what there is for it.
+    pub(crate) write_timeout: Duration,
 }
 
 impl ServerConfig {
@@ -75,6 +88,9 @@ impl Listening {
                 .and_then(|tls| tls.map_err(|error| table.refuse("tls_certificate", error)).ok()),
             proxies: proxies(table, &proxy_protocol_from),
             max_connections: table.get("max_connections", MaxConnections::default()),
+            head_timeout: table.within("head_timeout", HEAD_TIMEOUT, SECOND, Duration::MAX),
+            idle_timeout: table.within("idle_timeout", IDLE_TIMEOUT, SECOND, Duration::MAX),
+            write_timeout: table.within("write_timeout", WRITE_TIMEOUT, SECOND, Duration::MAX),
             listen,
             admin_listen,
             kind,
@@ -82,12 +98,12 @@ impl Listening {
             keys,
             proxy_protocol_from,
         };
-        if !listening.is_simple() && ![ServerKind::Direct, ServerKind::Hyper].contains(&kind) {
+        if !listening.is_simple() && !kind.counts_connections() {
             table.refuse(
                 "server",
                 format_args!(
                     "{kind} listens on one address, without TLS: more listeners, https://, unix:, admin_listen, \
-                     proxy_protocol_from and max_connections are for direct and hyper"
+                     proxy_protocol_from, max_connections, head_timeout, idle_timeout and write_timeout are for direct and hyper"
                 ),
             );
         }
@@ -104,6 +120,9 @@ impl Listening {
             ("tls_key", self.keys != other.keys),
             ("proxy_protocol_from", self.proxy_protocol_from != other.proxy_protocol_from),
             ("max_connections", self.max_connections != other.max_connections),
+            ("head_timeout", self.head_timeout != other.head_timeout),
+            ("idle_timeout", self.idle_timeout != other.idle_timeout),
+            ("write_timeout", self.write_timeout != other.write_timeout),
         ]
         .into_iter()
         .filter_map(|(key, differs)| differs.then_some(key))
@@ -126,6 +145,8 @@ impl Listening {
             && self.admin_listen.is_empty()
             && self.proxies.is_none()
             && self.max_connections == MaxConnections::default()
+            && (self.head_timeout, self.idle_timeout, self.write_timeout)
+                == (HEAD_TIMEOUT, IDLE_TIMEOUT, WRITE_TIMEOUT)
     }
 }
 

@@ -205,14 +205,17 @@ mod wrong {
             ("[servr]\n", &["f.toml:3:2: servr: there is no such key; did you mean \"server\"?"][..]),
             (
                 "[colours]\n",
-                &["f.toml:3:2: colours: there is no such key; there are: server, cors, limits, channels"],
+                &[
+                    "f.toml:3:2: colours: there is no such key; there are: server, cors, limits, proxies, channels",
+                ],
             ),
             (
                 "[server]\nlisen = 'x'\nbind = 1\n",
                 &[
                     "f.toml:4:1: server.lisen: there is no such key; did you mean \"listen\"?",
                     "f.toml:5:1: server.bind: there is no such key; there are: listen, admin_listen, server, tls_certificate, \
-                     tls_key, proxy_protocol_from, max_connections, drain_timeout, page",
+                     tls_key, proxy_protocol_from, max_connections, head_timeout, idle_timeout, write_timeout, drain_timeout, \
+                     page",
                 ],
             ),
             (
@@ -268,6 +271,34 @@ mod wrong {
                 &[
                     "f.toml:4:12: limits.max_body: \"1MB\": it is not a size: write a number of bytes from 1 on, or one with \
                    a unit such as 64KiB, 1MiB, 2GiB",
+                ],
+            ),
+            (
+                "[limits]\nstreams = 0\nstreams_per_address = 'many'\npublish = '10/d'\nstreams_per_subjects = 5\nbody_timeout = 0\n",
+                &[
+                    "f.toml:4:11: limits.streams: 0: it has to be 1 at least; or \"off\"",
+                    "f.toml:5:23: limits.streams_per_address: it is a text: write a whole number, without quotes; or \"off\"",
+                    "f.toml:6:11: limits.publish: \"10/d\": it is no rate: write how often in a second, a minute or an hour \
+                     (10/s, 600/m, 1000/h), or off",
+                    "f.toml:7:1: limits.streams_per_subjects: there is no such key; did you mean \"streams_per_subject\"?",
+                    "f.toml:8:16: limits.body_timeout: it has to be at least 1s",
+                ],
+            ),
+            (
+                "[proxies]\ntrusted = ['10.0.0.0/8', '10.0.0.0/33']\nheader = 'x-real-ip'\n",
+                &[
+                    "f.toml:4:26: proxies.trusted: \"10.0.0.0/33\": it is no proxy to trust: write a network (10.0.0.0/8, \
+                     2001:db8::/32), an address, or unix for peers on a Unix socket",
+                    "f.toml:5:10: proxies.header: \"x-real-ip\": it is no forwarding header that is read (there are: \
+                     x-forwarded-for, forwarded)",
+                ],
+            ),
+            (
+                "[server]\nhead_timeout = '10ms'\nwrite_timeout = 'x'\n",
+                &[
+                    "f.toml:4:16: server.head_timeout: it has to be at least 1s",
+                    "f.toml:5:17: server.write_timeout: \"x\": it is not a duration: write seconds, or a number with a unit \
+                     such as 500ms, 10s, 1m",
                 ],
             ),
             (
@@ -469,6 +500,8 @@ mod secrets {
             "publish",
             "source",
             "log.bytes",
+            "limits.publish",
+            "limits.body_timeout",
             "cors.origins",
         ] {
             let source = if key == "source" { "" } else { "source = 'memory:'" };

@@ -8,7 +8,7 @@ use hyper::{body::Incoming, service::service_fn};
 use tidewater::direct::{Direct, Listener, Routes};
 
 use super::{
-    announce, exposure,
+    ServerKind, announce, exposure,
     listen::{self, Open},
     shutdown::Shutdown,
     site::Site,
@@ -30,7 +30,7 @@ enum Part {
 pub(super) async fn serve(
     site: Arc<Site>,
     server: &Listening,
-    take_over: bool,
+    connections: usize,
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
     let exposed = |address| warn(exposure(&site, address));
@@ -47,11 +47,19 @@ pub(super) async fn serve(
         listen::keep_fresh(tls.clone());
     }
     let part = if admin.is_empty() { Part::Whole } else { Part::Channels };
-    let direct = |part| direct(site.clone(), part).take_over(take_over);
-    let most = listen::connections(server.max_connections.0);
+    let direct = |part| {
+        direct(site.clone(), part)
+            .take_over(server.kind == ServerKind::Direct)
+            .head_timeout(server.head_timeout)
+            .idle_timeout(server.idle_timeout)
+            .write_timeout(server.write_timeout)
+    };
     let (public, _files) = split(public);
     let (admin, _more_files) = split(admin);
-    let public = direct(part).max_connections(most).serve_all(public, shutdown.clone().drained());
+    let public = direct(part)
+        .max_connections(connections)
+        .limits(site.limits().clone())
+        .serve_all(public, shutdown.clone().drained());
     // Of its own, so that it answers when there is no room for clients any more.
     let admin = async {
         match admin.is_empty() {

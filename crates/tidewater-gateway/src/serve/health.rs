@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
-use tidewater::{Hub, UpstreamState};
+use tidewater::{
+    Hub, UpstreamState,
+    http::{LimitsStatus, RoomStatus},
+};
 
 use super::routes::json_response;
 
@@ -16,7 +19,7 @@ pub(super) const READY: &str = "/health/ready";
 ///
 /// A lost broker is 200 with `degraded`: it is lost for every node, so with a 503 all of them would leave their load
 /// balancer at once, and each page that reconnects would meet its 503 and give up for good.
-pub(super) fn ready(hub: &Hub) -> Response<Bytes> {
+pub(super) fn ready(hub: &Hub, limits: &LimitsStatus) -> Response<Bytes> {
     let mut channels = Map::new();
     let mut degraded = Vec::new();
     for channel in hub.channels() {
@@ -33,6 +36,27 @@ pub(super) fn ready(hub: &Hub) -> Response<Bytes> {
         (false, false) => (StatusCode::OK, "degraded"),
         (false, true) => (StatusCode::OK, "ready"),
     };
-    let body = json!({ "status": status, "degraded": degraded, "channels": Value::Object(channels) });
+    let body = json!({ "status": status, "degraded": degraded, "channels": Value::Object(channels), "limits": told(limits) });
     json_response(code, &body)
+}
+
+/// How much of the limits is taken. `warning` says why those per address are off.
+fn told(limits: &LimitsStatus) -> Value {
+    let room = |room: &RoomStatus| {
+        json!({
+            "open": room.open,
+            "most": room.most,
+            "addresses": room.addresses,
+            "subjects": room.subjects,
+            "refused": room.refused,
+            "refused_by_address": room.refused_by_address,
+            "refused_by_subject": room.refused_by_subject,
+        })
+    };
+    json!({
+        "streams": room(&limits.streams),
+        "connections": room(&limits.connections),
+        "refused_publishes": limits.refused_publishes,
+        "warning": limits.suspicion,
+    })
 }

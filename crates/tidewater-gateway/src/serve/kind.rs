@@ -33,6 +33,11 @@ impl ServerKind {
         }
     }
 
+    /// Whether it counts and bounds connections, and listens on several addresses.
+    pub(crate) const fn counts_connections(self) -> bool {
+        matches!(self, Self::Direct | Self::Hyper)
+    }
+
     /// Whether this binary has it.
     pub(crate) const fn is_built_in(self) -> bool {
         match self {

@@ -50,11 +50,12 @@ pub(crate) fn run(config: Config, flags: Flags) -> Result<(), Failure> {
 
 async fn serve(config: Config, flags: Flags) -> Result<(), Failure> {
     let server = config.server.listening.clone();
-    let site = Arc::new(Site::open(config)?);
+    let connections = listen::connections(server.max_connections.0);
+    let site = Arc::new(Site::open(config, connections)?);
     let shutdown = Shutdown::new(site.clone())?;
     reload::on_hangup(site.clone(), flags)?;
-    if [ServerKind::Direct, ServerKind::Hyper].contains(&server.kind) {
-        return direct::serve(site, &server, server.kind == ServerKind::Direct, shutdown).await;
+    if server.kind.counts_connections() {
+        return direct::serve(site, &server, connections, shutdown).await;
     }
     // The others listen on one address, as the configuration has made sure.
     let [Listen::Tcp { address, tls: false }] = server.listen.as_slice() else {
@@ -64,7 +65,6 @@ async fn serve(config: Config, flags: Flags) -> Result<(), Failure> {
     if !address.ip().is_loopback() {
         warn(exposure(&site, address));
     }
-    listen::connections(None);
     match server.kind {
         #[cfg(feature = "warp")]
         ServerKind::Warp => warp::serve(site, address, shutdown).await,

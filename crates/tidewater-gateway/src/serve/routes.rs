@@ -27,7 +27,7 @@ impl Site {
         match path {
             "/" => page::page(),
             health::LIVE => json_response(StatusCode::OK, &json!({ "status": "live" })),
-            health::READY => health::ready(self.hub()),
+            health::READY => health::ready(self.hub(), &self.limits().status()),
             _ => {
                 let mut response = json_response(StatusCode::OK, &listing(&now));
                 now.cors.apply(headers, response.headers_mut());

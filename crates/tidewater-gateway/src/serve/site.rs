@@ -8,13 +8,13 @@ use std::{
 
 use tidewater::{
     Channel, Error, Hub,
-    http::{Cors, Endpoint},
+    http::{Cors, Endpoint, Limits},
     plugin::open_source,
 };
 
 use super::routes::CHANNELS;
 use crate::{
-    config::{ChannelConfig, Config, CorsConfig, ServerConfig},
+    config::{self, ChannelConfig, Config, CorsConfig, ProxiesConfig, ServerConfig},
     failure::Failure,
 };
 
@@ -22,6 +22,10 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Site {
     hub: Hub,
+    /// Of all channels and listeners, and of all reloads: what is open stays counted.
+    limits: Limits,
+    /// How many connections there may be.
+    connections: usize,
     now: RwLock<Arc<Now>>,
 }
 
@@ -33,31 +37,45 @@ pub(super) struct Now {
     cors_config: CorsConfig,
     /// For what is no channel.
     pub(super) cors: Cors,
+    limits_config: config::Limits,
+    proxies_config: ProxiesConfig,
 }
 
 /// One channel that is served.
 #[derive(Debug)]
 pub(super) struct Served {
     endpoint: Endpoint,
+    limits: Limits,
     config: ChannelConfig,
 }
 
 impl Site {
-    /// Opens every channel. A broker that can't be reached is no error: its channel is retried behind it.
-    pub(super) fn open(config: Config) -> Result<Self, Failure> {
+    /// Opens every channel, where there may be so many connections. A broker that can't be reached is no error: its channel is retried behind it.
+    pub(super) fn open(config: Config, connections: usize) -> Result<Self, Failure> {
         let hub = Hub::new();
+        let limits = Limits::new(config.limits.config(connections), config.proxies.proxies()?);
         let channels = config
             .channels
             .into_iter()
-            .map(|channel| Served::open(&hub, channel))
+            .map(|channel| Served::open(&hub, &limits, channel))
             .collect::<Result<_, _>>()?;
-        let now =
-            Now { channels, server: config.server, cors: config.cors.cors()?, cors_config: config.cors };
-        Ok(Self { hub, now: RwLock::new(Arc::new(now)) })
+        let now = Now {
+            channels,
+            server: config.server,
+            cors: config.cors.cors()?,
+            cors_config: config.cors,
+            limits_config: config.limits,
+            proxies_config: config.proxies,
+        };
+        Ok(Self { hub, limits, connections, now: RwLock::new(Arc::new(now)) })
     }
 
     pub(super) fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// What holds now.
@@ -86,10 +104,10 @@ impl Site {
         for config in new.channels {
             let own = old.channels.iter().find(|served| served.name() == config.name);
             let opened = match own {
-                Some(own) => own.reloaded(config, &mut changes),
+                Some(own) => own.reloaded(&self.limits, config, &mut changes),
                 None => {
                     changes.added.push(config.name.clone());
-                    Served::open(&self.hub, config)
+                    Served::open(&self.hub, &self.limits, config)
                 }
             };
             match opened {
@@ -111,7 +129,26 @@ impl Site {
             drain_timeout: new.server.drain_timeout,
             page: new.server.page,
         };
-        let now = Now { channels, server, cors: new.cors.cors()?, cors_config: new.cors };
+        let cors = new.cors.cors()?;
+        // What proxies were taken for stays known while they are the same.
+        let proxies = match old.proxies_config == new.proxies {
+            true => self.limits.proxies(),
+            false => new.proxies.proxies()?,
+        };
+        self.limits.change(new.limits.config(self.connections), proxies);
+        for served in &channels {
+            if let Some(own) = &served.config.limits.publish {
+                served.limits.change_publish(own.rate);
+            }
+        }
+        let now = Now {
+            channels,
+            server,
+            cors,
+            cors_config: new.cors,
+            limits_config: new.limits,
+            proxies_config: new.proxies,
+        };
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(now);
         // Nobody finds them any more.
         for name in &changes.removed {
@@ -140,7 +177,7 @@ impl Now {
 }
 
 impl Served {
-    fn open(hub: &Hub, config: ChannelConfig) -> Result<Self, Failure> {
+    fn open(hub: &Hub, limits: &Limits, config: ChannelConfig) -> Result<Self, Failure> {
         let at = |error: Error| error.context(format!("channel {:?}", config.name));
         let mut builder = hub
             .channel(&config.name)
@@ -165,11 +202,20 @@ impl Served {
         if let Some(sink) = config.open_sink().map_err(at)? {
             builder = builder.sink(sink);
         }
-        Self::of(builder.open()?, config)
+        let limits = match &config.limits.publish {
+            Some(own) => limits.with_publish(own.rate),
+            None => limits.clone(),
+        };
+        Self::of(builder.open()?, limits, config)
     }
 
     /// The same channel behind an endpoint of a new configuration.
-    fn reloaded(&self, mut new: ChannelConfig, changes: &mut Changes) -> Result<Self, Failure> {
+    fn reloaded(
+        &self,
+        limits: &Limits,
+        mut new: ChannelConfig,
+        changes: &mut Changes,
+    ) -> Result<Self, Failure> {
         let key = |key: &str| format!("channels.{}.{key}", new.name);
         changes.restart.extend(self.config.fixed_changes(&new).into_iter().map(key));
         let cannot_publish = new.publish && self.channel().sink().is_none();
@@ -179,17 +225,25 @@ impl Served {
         new.publish &= !cannot_publish;
         let key = |key: &str| format!("channels.{}.{key}", new.name);
         changes.changed.extend(self.config.endpoint_changes(&new).into_iter().map(key));
-        Self::of(self.channel().clone(), self.config.with_endpoint_of(new))
+        let limits = match (&self.config.limits.publish, &new.limits.publish) {
+            (_, None) => limits.clone(),
+            (None, Some(own)) => limits.with_publish(own.rate),
+            // Whoever has used up a rate that stays has used it up. One that changes does so when all is well.
+            (Some(_), Some(_)) => self.limits.clone(),
+        };
+        Self::of(self.channel().clone(), limits, self.config.with_endpoint_of(new))
     }
 
-    fn of(channel: Channel, config: ChannelConfig) -> Result<Self, Failure> {
+    fn of(channel: Channel, limits: Limits, config: ChannelConfig) -> Result<Self, Failure> {
         let endpoint = Endpoint::new(channel)
             .cors(config.cors.cors()?)
             .publish(config.publish)
             .select_by(config.select.iter().copied())
             .compress(config.compress.0.iter().copied())
-            .max_body(config.limits.max_body);
-        Ok(Self { endpoint, config })
+            .max_body(config.limits.bodies.size)
+            .body_timeout(config.limits.bodies.time)
+            .limits(limits.clone());
+        Ok(Self { endpoint, limits, config })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -217,12 +271,15 @@ pub(super) struct Changes {
 
 impl Changes {
     fn server(&mut self, old: &Now, new: &Config) {
+        let limits = old.limits_config.changes(&new.limits);
+        self.changed.extend(limits.map(|key| format!("limits.{key}")));
         let fixed = old.server.listening.changes(&new.server.listening);
         self.restart.extend(fixed.map(|key| format!("server.{key}")));
         for (key, changed) in [
             ("server.drain_timeout", old.server.drain_timeout != new.server.drain_timeout),
             ("server.page", old.server.page != new.server.page),
             ("cors.origins", old.cors_config != new.cors),
+            ("proxies", old.proxies_config != new.proxies),
         ] {
             if changed {
                 self.changed.push(key.to_owned());

@@ -1,12 +1,11 @@
-//! `[cors]` and `[limits]`: what holds for every channel, and what a channel may have otherwise in tables of the same
-//! names.
+//! `[cors]`: what holds for every channel, and what a channel may have otherwise in a table of the same name.
 
 use tidewater::http::Cors;
 
 use super::{
     given::{Given, Wrong},
     reader::Reader,
-    setting::{Setting, Size, quoted},
+    setting::{Setting, quoted},
 };
 
 /// Whose pages may use the channels.
@@ -46,25 +45,5 @@ impl Setting for PageOrigin {
 
     fn show(&self) -> String {
         quoted(&self.0)
-    }
-}
-
-/// How much there may be of something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
-    /// The most bytes that a published body may have.
-    pub(crate) max_body: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { max_body: 1 << 20 }
-    }
-}
-
-impl Limits {
-    /// Reads it; what is not said is as `default` has it.
-    pub(super) fn read(table: &mut Reader<'_>, default: &Self) -> Self {
-        Self { max_body: table.get("max_body", Size(default.max_body)).0 }
     }
 }
