@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Decode(decode::Args),
     Encode(encode::Args),
     Plugins(plugins::Args),
+    #[cfg(feature = "authorization")]
+    Token(crate::commands::token::Args),
 }
 
 const EXAMPLES: &str = "\

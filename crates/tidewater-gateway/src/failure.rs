@@ -32,6 +32,11 @@ pub(crate) enum FailureKind {
     Unread,
 }
 
+/// Tells what is not wrong with a configuration, but may be meant otherwise.
+pub(crate) fn warn_of(findings: &[Finding]) {
+    findings.iter().for_each(|finding| warn(format_args!("warning: {finding}")));
+}
+
 /// Tells what goes on all the same. Nobody may read it.
 pub(crate) fn warn(text: impl fmt::Display) {
     writeln!(io::stderr(), "{text}").ok();

@@ -38,6 +38,8 @@ fn main() -> ExitCode {
         Command::Decode(args) => decode::run(&args),
         Command::Encode(args) => encode::run(&args),
         Command::Plugins(args) => plugins::run(&args),
+        #[cfg(feature = "authorization")]
+        Command::Token(args) => commands::token::run(&args),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

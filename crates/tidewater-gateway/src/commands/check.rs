@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::{
     config::{self, ChannelConfig, Config, Flags},
-    failure::Failure,
+    failure::{Failure, warn_of},
     output::Output,
 };
 
@@ -42,6 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Runs `tidewater check`.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let loaded = config::load(&args.flags).map_err(|findings| Failure::findings(&findings))?;
+    warn_of(&loaded.warnings);
     let mut output = Output::new();
     if args.show {
         output.bytes(config::show(&loaded.shown).as_bytes())?;

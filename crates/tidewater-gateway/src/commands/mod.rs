@@ -7,3 +7,5 @@ pub(crate) mod encode;
 pub(crate) mod plugins;
 pub(crate) mod serve;
 pub(crate) mod tail;
+#[cfg(feature = "authorization")]
+pub(crate) mod token;

@@ -2,7 +2,7 @@
 
 use crate::{
     config::{self, Flags},
-    failure::Failure,
+    failure::{Failure, warn_of},
     serve,
 };
 
@@ -55,5 +55,6 @@ Exit codes: 0 after a drain, 1 failed, 2 wrong command line or configuration, 3 
 /// Runs `tidewater serve`.
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let loaded = config::load(&args.flags).map_err(|findings| Failure::findings(&findings))?;
+    warn_of(&loaded.warnings);
     serve::run(loaded.config, args.flags)
 }

@@ -28,6 +28,7 @@ impl ChannelConfig {
     pub(crate) fn endpoint_changes(&self, new: &Self) -> Vec<&'static str> {
         changed([
             ("publish", self.publish != new.publish),
+            ("public", self.public != new.public),
             ("select", self.select != new.select),
             ("compress", self.compress != new.compress),
             ("cors.origins", self.cors != new.cors),
@@ -41,6 +42,7 @@ impl ChannelConfig {
     pub(crate) fn with_endpoint_of(&self, new: Self) -> Self {
         Self {
             publish: new.publish,
+            public: new.public,
             select: new.select,
             compress: new.compress,
             cors: new.cors,

@@ -30,6 +30,8 @@ pub(crate) struct ChannelConfig {
     /// Where `POST` publishes to; where nothing is said, its source, if that can be written to.
     pub(crate) sink: Option<Url>,
     pub(crate) publish: bool,
+    /// Whether everybody may read it, whoever that is.
+    pub(crate) public: bool,
     pub(crate) replay: AllowedReplay,
     pub(crate) lag: Lag,
     pub(crate) prewarm: Option<Prewarm>,
@@ -49,14 +51,15 @@ pub(crate) struct ChannelConfig {
     pub(crate) limits: ChannelLimits,
 }
 
+/// What holds for all channels.
+pub(super) struct OfAll<'a> {
+    pub(super) cors: &'a CorsConfig,
+    pub(super) limits: &'a Limits,
+    pub(super) has_authorization: bool,
+}
+
 impl ChannelConfig {
-    /// Reads it; `cors` and `limits` are those of all channels.
-    pub(super) fn read(
-        name: &str,
-        table: &mut Reader<'_>,
-        cors: &CorsConfig,
-        limits: &Limits,
-    ) -> Option<Self> {
+    pub(super) fn read(name: &str, table: &mut Reader<'_>, all: &OfAll<'_>) -> Option<Self> {
         let source: Option<Vec<Url>> = table.find("source");
         let is_known = source.is_some();
         let source: Vec<_> = source.into_iter().flatten().map(|url| url.named(name)).collect();
@@ -65,7 +68,8 @@ impl ChannelConfig {
             name: name.to_owned(),
             source,
             sink: table.find("sink").map(|sink: Url| sink.named(name)),
-            publish: table.get("publish", is_memory),
+            publish: table.get("publish", is_memory && !all.has_authorization),
+            public: table.get("public", !all.has_authorization),
             replay: table.get("replay", AllowedReplay::default()),
             lag: table.get("lag", Lag::default()),
             prewarm: prewarm(table),
@@ -86,13 +90,19 @@ impl ChannelConfig {
             large_ids: table.get("large_ids", false),
             backfill_readers: table.get("backfill_readers", READERS),
             share_upstream: table.get("share_upstream", true),
-            cors: table.table("cors", |table| CorsConfig::read(table, cors)),
-            limits: table.table("limits", |table| ChannelLimits::read(table, limits)),
+            cors: table.table("cors", |table| CorsConfig::read(table, all.cors)),
+            limits: table.table("limits", |table| ChannelLimits::read(table, all.limits)),
         };
         if let Err(error) = Channel::check_name(name) {
             table.refuse("", error);
         }
         config.check(table, is_known);
+        if !config.public && !all.has_authorization {
+            table.refuse(
+                "public",
+                "without [authorization] everybody who reaches the gateway can read it: say there who may",
+            );
+        }
         is_known.then_some(config)
     }
 

@@ -12,12 +12,14 @@
 //! | `file`, `env`, `flags` | the three layers |
 //! | `reader` | what is read out of a table, and everything that is wrong with it |
 //! | `setting`, `words`, `url`, `listen` | one value: how it is read and shown |
-//! | `server`, `cors`, `limits`, `proxies`, `channel` | one table each: settings to a value of the library |
+//! | `server`, `cors`, `limits`, `proxies`, `authorization`, `channel` | one table each: settings to a value of the library |
 //!
 //! A new table is a file with a struct and its `read`, one line in [`Config::read`], its keys in
 //! `tidewater.sample.toml`, and a row in docs/configuration.md. serde would stop at the first thing that is wrong and
 //! know no places beyond the file's; here all is told at once, with the place.
 
+#[cfg(feature = "authorization")]
+mod authorization;
 mod changes;
 mod channel;
 mod cors;
@@ -28,6 +30,8 @@ mod given;
 mod limits;
 mod listen;
 mod nearest;
+#[cfg(not(feature = "authorization"))]
+mod no_authorization;
 mod proxies;
 mod reader;
 mod server;
@@ -40,6 +44,10 @@ mod words;
 
 use std::{collections::HashSet, ffi::OsString};
 
+#[cfg(feature = "authorization")]
+pub(crate) use self::authorization::Authorization;
+#[cfg(not(feature = "authorization"))]
+pub(crate) use self::no_authorization::Authorization;
 pub(crate) use self::{
     channel::ChannelConfig,
     cors::CorsConfig,
@@ -49,6 +57,7 @@ pub(crate) use self::{
     proxies::ProxiesConfig,
     reader::{Finding, Shown},
     server::{Listening, ServerConfig},
+    setting::duration,
     show::show,
 };
 use self::{
@@ -63,6 +72,7 @@ pub(crate) struct Config {
     pub(crate) cors: CorsConfig,
     pub(crate) limits: Limits,
     pub(crate) proxies: ProxiesConfig,
+    pub(crate) authorization: Authorization,
     pub(crate) channels: Vec<ChannelConfig>,
 }
 
@@ -71,6 +81,8 @@ pub(crate) struct Config {
 pub(crate) struct Loaded {
     pub(crate) config: Config,
     pub(crate) shown: Vec<Shown>,
+    /// What is not wrong, but may be meant otherwise.
+    pub(crate) warnings: Vec<Finding>,
 }
 
 impl Config {
@@ -79,9 +91,12 @@ impl Config {
         let cors = table.table("cors", |table| CorsConfig::read(table, &CorsConfig::default()));
         let limits = table.table("limits", |table| Limits::read(table, server.listening.kind));
         let proxies = table.table("proxies", ProxiesConfig::read);
-        let channels =
-            table.tables("channels", |name, table| ChannelConfig::read(name, table, &cors, &limits));
-        Self { server, cors, limits, proxies, channels }
+        let names = table.names("channels");
+        let has_authorization = table.has("authorization");
+        let authorization = table.table("authorization", |table| Authorization::read(table, &names));
+        let all = channel::OfAll { cors: &cors, limits: &limits, has_authorization };
+        let channels = table.tables("channels", |name, table| ChannelConfig::read(name, table, &all));
+        Self { server, cors, limits, proxies, authorization, channels }
     }
 }
 
@@ -119,10 +134,10 @@ fn read(
     let mut reader = Reader::new(&table, &report);
     let config = Config::read(&mut reader);
     reader.finish();
-    let (wrong, shown) = report.into_parts();
+    let (wrong, warnings, shown) = report.into_parts();
     findings.extend(wrong);
     findings.extend(env::slips(variables, &shown));
-    if findings.is_empty() { Ok(Loaded { config, shown }) } else { Err(findings) }
+    if findings.is_empty() { Ok(Loaded { config, shown, warnings }) } else { Err(findings) }
 }
 
 fn channels(table: &Table) -> Vec<String> {

@@ -65,15 +65,17 @@ pub(crate) struct Shown {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     findings: RefCell<Vec<Finding>>,
+    warnings: RefCell<Vec<Finding>>,
     shown: RefCell<Vec<Shown>>,
 }
 
 impl Report {
-    /// All that is wrong, by line; and every setting that there is.
-    pub(crate) fn into_parts(self) -> (Vec<Finding>, Vec<Shown>) {
-        let mut findings = self.findings.into_inner();
+    /// All that is wrong, and all that may be meant otherwise, by line; and every setting that there is.
+    pub(crate) fn into_parts(self) -> (Vec<Finding>, Vec<Finding>, Vec<Shown>) {
+        let (mut findings, mut warnings) = (self.findings.into_inner(), self.warnings.into_inner());
         findings.sort_by_key(Finding::place);
-        (findings, self.shown.into_inner())
+        warnings.sort_by_key(Finding::place);
+        (findings, warnings, self.shown.into_inner())
     }
 }
 
@@ -155,6 +157,68 @@ impl<'a> Reader<'a> {
         entries.filter_map(one).collect()
     }
 
+    /// The table of this name, if it is there.
+    #[cfg(feature = "authorization")]
+    pub(crate) fn table_if<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Reader<'a>) -> Option<T>,
+    ) -> Option<T> {
+        self.asked.push(key);
+        if self.has(key) { self.table(key, read) } else { None }
+    }
+
+    /// The tables in the list of this name (`[[rules]]`), in their order. One table is a list of one.
+    pub(crate) fn list<T>(
+        &mut self,
+        key: &'static str,
+        mut read: impl FnMut(&mut Reader<'a>) -> Option<T>,
+    ) -> Vec<T> {
+        self.asked.push(key);
+        let Some(entry) = self.entry(key) else { return Vec::new() };
+        let all = match &entry.given.value {
+            Value::List(all) => all.as_slice(),
+            _ => std::slice::from_ref(&entry.given),
+        };
+        let one = |(index, given): (usize, &'a Given)| {
+            let path = format!("{}[{index}]", self.join(key));
+            let Value::Table(table) = &given.value else {
+                self.tell(key, given.not(&format!("tables: [[{}]]", self.join(key))));
+                return None;
+            };
+            let mut reader = Self {
+                path,
+                at: given.at.clone(),
+                table: Some(table),
+                asked: Vec::new(),
+                report: self.report,
+            };
+            let value = read(&mut reader);
+            reader.finish();
+            value
+        };
+        all.iter().enumerate().filter_map(one).collect()
+    }
+
+    /// The names of the tables in the table of this name.
+    pub(crate) fn names(&self, key: &str) -> Vec<&'a str> {
+        match self.entry(key).map(|entry| &entry.given.value) {
+            Some(Value::Table(table)) => table.keys().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Leaves the rest of the table unread.
+    #[cfg(not(feature = "authorization"))]
+    pub(crate) fn leave(&mut self) {
+        self.table = None;
+    }
+
+    /// Whether this table is there at all.
+    pub(crate) fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// Whether this key is a table rather than a value, for settings that can be either.
     pub(crate) fn is_table(&self, key: &str) -> bool {
         self.entry(key).is_some_and(|entry| matches!(entry.given.value, Value::Table(_)))
@@ -173,6 +237,22 @@ impl<'a> Reader<'a> {
     /// Says what is wrong with a key beyond its own value, or with the whole table if the key is empty.
     pub(crate) fn refuse(&self, key: &str, what: impl fmt::Display) {
         self.tell(key, Wrong { at: self.at(key), what: what.to_string() });
+    }
+
+    /// The same with an error that shows the value: if that names variables, it is shown as it was written.
+    pub(crate) fn refuse_text(&self, key: &str, what: impl fmt::Display) {
+        match self.entry(key).and_then(|entry| entry.given.with_variables()) {
+            Some(written) => {
+                self.refuse(key, format_args!("{written}: with its variables put in this is wrong"))
+            }
+            None => self.refuse(key, what),
+        }
+    }
+
+    /// Says what is not wrong, but may be meant otherwise.
+    pub(crate) fn warn(&self, key: &str, what: impl fmt::Display) {
+        let wrong = Wrong { at: self.at(key), what: what.to_string() };
+        self.report.warnings.borrow_mut().push(Finding::new(self.join(key), wrong));
     }
 
     fn read<T: Setting>(&mut self, key: &'static str) -> Option<T> {

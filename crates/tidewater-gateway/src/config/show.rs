@@ -15,7 +15,12 @@ pub(crate) fn show(all: &[Shown]) -> String {
         if !text.is_empty() {
             text.push('\n');
         }
-        text.push_str(&format!("[{table}]\n"));
+        // One of a list.
+        let head = match table.rsplit_once('[') {
+            Some((list, _)) => format!("[[{list}]]\n"),
+            None => format!("[{table}]\n"),
+        };
+        text.push_str(&head);
         for shown in all.iter().filter(|shown| shown.table == table) {
             let line = match &shown.value {
                 Some(value) => format!("{} = {value}", shown.key),

@@ -52,6 +52,10 @@ mod sample {
         };
         let whole = if all { uncomment(defaults) + &uncomment(examples) } else { uncomment(defaults) };
         // Without the features there are no such plugins.
+        let whole = match (all, cfg!(feature = "authorization")) {
+            (true, false) => whole.split("[authorization.jwt]").next().unwrap().to_owned(),
+            _ => whole,
+        };
         let kafka = if cfg!(feature = "kafka") {
             whole
         } else {
@@ -100,7 +104,7 @@ mod sample {
             let default = default.and_then(|other| other.value.clone());
             // Of no encodings, all are none.
             let none = tidewater::Encoding::ALL.is_empty();
-            let same = shown.key == "publish" || none && shown.key == "compress";
+            let same = ["publish", "public"].contains(&shown.key) || none && shown.key == "compress";
             assert!(same || default != shown.value, "{} is as the default", shown.key);
         }
     }
@@ -198,6 +202,169 @@ mod wrong {
 
     const CHANNEL: &str = "[channels.a]\nsource = 'memory:'\n";
 
+    /// What is wrong with who may do what.
+    #[cfg(feature = "authorization")]
+    #[test]
+    fn wrong_authorization_is_told_by_line_and_key_with_what_to_do() {
+        const RULE: &str = "[[authorization.rules]]\nchannels = ['a']\n";
+        let secret = format!("secret = '{}'\naudience = 'x'\n", tidewater_secret());
+        for (file, told) in [
+            (
+                "[authorization]\n".to_owned(),
+                &[
+                    "f.toml:3:2: authorization: it says nothing of who may do what: write [authorization.jwt] or \
+                   [authorization.url]",
+                ][..],
+            ),
+            (
+                format!("[authorization.jwt]\naudience = 'x'\n{RULE}"),
+                &["f.toml:3:16: authorization.jwt: tokens need a key to be checked with: write secret = \
+                   \"${JWT_SECRET}\", secret_file, keys (a file) or jwks_url"],
+            ),
+            (
+                format!("[authorization.jwt]\nsecret = 'short'\naudience = 'x'\ncookies = 'c'\n{RULE}"),
+                &[
+                    "f.toml:4:10: authorization.jwt.secret: a secret of 5 bytes is too short for HS256: 32 random bytes at least",
+                    "f.toml:6:1: authorization.jwt.cookies: there is no such key; did you mean \"cookie\"?",
+                ],
+            ),
+            (
+                format!(
+                    "[authorization.jwt]\njwks_url = 'http://id.example/keys'\nsecret = '{}'\n{RULE}",
+                    tidewater_secret()
+                ),
+                &[
+                    "f.toml:4:12: authorization.jwt.jwks_url: there are several keys (secret, jwks_url): have one of them",
+                ],
+            ),
+            (
+                format!("[authorization.jwt]\njwks_url = 'http://id.example/keys'\n{RULE}"),
+                &[
+                    "f.toml:4:12: authorization.jwt.jwks_url: over http:// anybody on the way could answer, so it is for this \
+                   machine only: give a URL such as https://id.example/path",
+                ],
+            ),
+            (
+                format!("[authorization.jwt]\nkeys = '/no/such/file'\n{RULE}"),
+                &[
+                    "f.toml:4:8: authorization.jwt.keys: the file can't be read: No such file or directory (os error 2)",
+                ],
+            ),
+            (
+                format!("[authorization.jwt]\n{secret}leeway = '5m'\n{RULE}"),
+                &[
+                    "f.toml:6:10: authorization.jwt.leeway: a leeway of 300s for tokens is too long: 60 s at most",
+                ],
+            ),
+            (
+                format!("[authorization.jwt]\n{secret}cookie = 'a b'\n{RULE}"),
+                &["f.toml:6:10: authorization.jwt.cookie: \"a b\" is no name of a cookie"],
+            ),
+            (
+                format!("[authorization.jwt]\n{secret}"),
+                &[
+                    "f.toml:3:1: authorization.jwt: nobody is granted anything: write [[authorization.rules]], with channels = \
+                   [\"*\"] or the like",
+                ],
+            ),
+            (
+                RULE.to_owned(),
+                &[
+                    "f.toml:3:1: authorization.rules: rules are for the claims of tokens, and no token is read: write \
+                   [authorization.jwt]",
+                ],
+            ),
+            (
+                format!(
+                    "[authorization.jwt]\n{secret}[[authorization.rules]]\nchannels = ['b', 'orders-*']\n\
+                     [[authorization.rules]]\nchannels = 'a'\nkeys = ['{{a}}{{b}}']\nrequire = 'x'\n[[authorization.rules]]\n\
+                     channels = '*'\nread = false\n[[authorization.rules]]\nchannels = '*'\npublish = true\ntags = ['x']\nkey = 'x'\n"
+                ),
+                &[
+                    "f.toml:7:12: authorization.rules[0].channels: there is no channel \"b\"; did you mean \"a\"?",
+                    "f.toml:10:8: authorization.rules[1].keys: ",
+                    "f.toml:11:11: authorization.rules[1].require: it is a text: write a table of claims and their values, such as \
+                     { role = [\"admin\"] }",
+                    "f.toml:12:1: authorization.rules[2]: it grants neither reading nor publishing",
+                    "f.toml:15:1: authorization.rules[3]: publishing can't be limited by topics or tags",
+                    "f.toml:19:1: authorization.rules[3].key: there is no such key; did you mean \"keys\"?",
+                ],
+            ),
+            (
+                "[authorization.url]\nurl = 'http://app.example/'\ntimeout = '2m'\ncache = 'x'\n".to_owned(),
+                &[
+                    "f.toml:4:7: authorization.url.url: over http:// anybody on the way could answer, so it is for this machine \
+                     only: give a URL such as https://id.example/path",
+                    "f.toml:5:11: authorization.url.timeout: it has to be at most 1m",
+                    "f.toml:6:9: authorization.url.cache: \"x\": it is not a duration: write seconds, or a number with a unit such \
+                     as 500ms, 10s, 1m",
+                ],
+            ),
+            (
+                "[authorization.url]\ncache = 1\n".to_owned(),
+                &["f.toml:3:16: authorization.url: it needs the URL of the application: write url = \
+                   \"http://127.0.0.1:3000/authorize\""],
+            ),
+            (
+                format!(
+                    "[authorization.url]\nurl = 'http://127.0.0.1/'\n[authorization.jwt]\n{secret}{RULE}"
+                ),
+                &[
+                    "f.toml:3:1: authorization.url: tokens are checked already: have [authorization.jwt] or [authorization.url]",
+                ],
+            ),
+            (
+                "[channels.b]\nsource = 'memory:'\npublic = false\n".to_owned(),
+                &[
+                    "f.toml:5:10: channels.b.public: without [authorization] everybody who reaches the gateway can read it: say \
+                   there who may",
+                ],
+            ),
+        ] {
+            let all = load(&format!("{CHANNEL}{file}"), &[], &[]).unwrap_err();
+            assert_eq!(all.len(), told.len(), "{file}: {all:#?}");
+            for (one, told) in all.iter().zip(told) {
+                assert!(one.starts_with(told), "{file}: {one}\nis not\n{told}");
+            }
+        }
+    }
+
+    #[cfg(feature = "authorization")]
+    #[test]
+    fn what_may_be_meant_otherwise_is_told_and_secrets_are_not() {
+        let file = format!(
+            "[authorization.jwt]\nsecret = '{}'\nquery = 'access_token'\n[[authorization.rules]]\nchannels = '*'\n{CHANNEL}",
+            tidewater_secret()
+        );
+        let loaded = load(&file, &[], &[]).unwrap();
+        let told: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+        assert!(told[0].starts_with("f.toml:1:16: authorization.jwt.audience: none is named"), "{told:?}");
+        assert!(told[1].starts_with("f.toml:3:9: authorization.jwt.query: tokens in URLs"), "{told:?}");
+        let shown = show(&loaded.shown);
+        assert!(shown.contains("[[authorization.rules]]\nchannels = \"*\""), "{shown}");
+        let all = format!("{loaded:?}{shown}{told:?}");
+        assert!(!all.contains(&tidewater_secret()), "{all}");
+        // With authorization nothing is open unless it is said.
+        assert!(loaded.config.channels.iter().all(|channel| !channel.public && !channel.publish));
+    }
+
+    #[cfg(not(feature = "authorization"))]
+    #[test]
+    fn authorization_that_is_not_built_in_is_refused() {
+        let told = load(&format!("{CHANNEL}[authorization.jwt]\nsecret = 'x'\n"), &[], &[]).unwrap_err();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with("f.toml:3:16: authorization: this binary was built without it"),
+            "{told:?}"
+        );
+    }
+
+    /// Made, so that no secret stands in the source.
+    #[cfg(feature = "authorization")]
+    fn tidewater_secret() -> String {
+        "0123456789abcdef".repeat(2)
+    }
+
     /// Each with all that is told of it, as it is told.
     #[test]
     fn a_wrong_file_is_told_by_line_and_key_with_what_to_do() {
@@ -206,7 +373,7 @@ mod wrong {
             (
                 "[colours]\n",
                 &[
-                    "f.toml:3:2: colours: there is no such key; there are: server, cors, limits, proxies, channels",
+                    "f.toml:3:2: colours: there is no such key; there are: server, cors, limits, proxies, authorization, channels",
                 ],
             ),
             (

@@ -1,15 +1,19 @@
 //! Direct streams, and what is no stream by hyper; or all by hyper. On any number of listeners.
 
-use std::{convert::Infallible, future::ready, sync::Arc};
+use std::{convert::Infallible, sync::Arc};
 
 use http::Request;
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
-use tidewater::direct::{Direct, Listener, Routes};
+use tidewater::{
+    direct::{Direct, Listener, Routes},
+    http::Head,
+};
 
 use super::{
     ServerKind, announce, exposure,
     listen::{self, Open},
+    routes::Viewer,
     shutdown::Shutdown,
     site::Site,
 };
@@ -18,25 +22,20 @@ use crate::{
     failure::{Failure, warn},
 };
 
-/// What a listener's clients get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    /// All that there is.
-    Whole,
-    /// The channels alone: the rest is elsewhere.
-    Channels,
-}
-
 pub(super) async fn serve(
     site: Arc<Site>,
     server: &Listening,
     connections: usize,
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
-    let exposed = |address| warn(exposure(&site, address));
-    let public = Open::all(&server.listen, server, server.proxies.as_ref(), &exposed).await?;
+    let exposed = |viewer| {
+        let site = &site;
+        move |address, secure| exposure(site, viewer, address, secure).into_iter().for_each(warn)
+    };
+    let part = if server.admin_listen.is_empty() { Viewer::Anybody } else { Viewer::ChannelsOnly };
+    let public = Open::all(&server.listen, server, server.proxies.as_ref(), &exposed(part)).await?;
     // Who asks whether it lives speaks HTTP alone.
-    let admin = Open::all(&server.admin_listen, server, None, &exposed).await?;
+    let admin = Open::all(&server.admin_listen, server, None, &exposed(Viewer::Operator)).await?;
     announce(
         server.kind,
         public.iter().map(|open| open.name.as_str()),
@@ -46,7 +45,6 @@ pub(super) async fn serve(
     if let Some(tls) = &server.tls {
         listen::keep_fresh(tls.clone());
     }
-    let part = if admin.is_empty() { Part::Whole } else { Part::Channels };
     let direct = |part| {
         direct(site.clone(), part)
             .take_over(server.kind == ServerKind::Direct)
@@ -64,7 +62,7 @@ pub(super) async fn serve(
     let admin = async {
         match admin.is_empty() {
             true => Ok(()),
-            false => direct(Part::Whole).shards(1).serve_all(admin, shutdown.drained()).await,
+            false => direct(Viewer::Operator).shards(1).serve_all(admin, shutdown.drained()).await,
         }
     };
     let served = tokio::try_join!(public, admin).map(drop);
@@ -81,18 +79,18 @@ fn split(open: Vec<Open>) -> (Vec<Listener>, impl Sized) {
     (listeners, files)
 }
 
-fn direct(site: Arc<Site>, part: Part) -> Direct {
+fn direct(site: Arc<Site>, viewer: Viewer) -> Direct {
     let channels = site.clone();
     let routes = Routes::new().find(move |path| channels.endpoint(path));
     let plain = move |_| {
         let site = site.clone();
         service_fn(move |request: Request<Incoming>| {
-            let path = request.uri().path();
-            let answer = match part {
-                Part::Whole => site.plain(request.method(), path, request.headers()),
-                Part::Channels => Site::nothing_at(path),
-            };
-            ready(Ok::<_, Infallible>(answer.map(Full::new)))
+            let site = site.clone();
+            async move {
+                let (parts, _) = request.into_parts();
+                let answer = site.plain(viewer, parts.uri.path(), Head::from(&parts)).await;
+                Ok::<_, Infallible>(answer.map(Full::new))
+            }
         })
     };
     Direct::new(routes).fallback_hyper(plain)

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 use tidewater::{
-    Hub, UpstreamState,
+    Channel, Hub, UpstreamState,
     http::{LimitsStatus, RoomStatus},
 };
 
@@ -31,13 +31,24 @@ pub(super) fn ready(hub: &Hub, limits: &LimitsStatus) -> Response<Bytes> {
         let told = json!({ "upstream": status.upstream.as_str(), "error": error, "clients": status.clients });
         channels.insert(channel.name().to_owned(), told);
     }
-    let (code, status) = match (hub.is_draining(), degraded.is_empty()) {
+    let (code, status) = status(hub, degraded.is_empty());
+    let body = json!({ "status": status, "degraded": degraded, "channels": Value::Object(channels), "limits": told(limits) });
+    json_response(code, &body)
+}
+
+/// The same for whoever may not know of channels and clients.
+pub(super) fn ready_in_a_word(hub: &Hub) -> Response<Bytes> {
+    let is_degraded = |channel: &Channel| channel.status().upstream == UpstreamState::Degraded;
+    let (code, status) = status(hub, !hub.channels().iter().any(is_degraded));
+    json_response(code, &json!({ "status": status }))
+}
+
+fn status(hub: &Hub, all_live: bool) -> (StatusCode, &'static str) {
+    match (hub.is_draining(), all_live) {
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
         (false, false) => (StatusCode::OK, "degraded"),
         (false, true) => (StatusCode::OK, "ready"),
-    };
-    let body = json!({ "status": status, "degraded": degraded, "channels": Value::Object(channels), "limits": told(limits) });
-    json_response(code, &body)
+    }
 }
 
 /// How much of the limits is taken. `warning` says why those per address are off.

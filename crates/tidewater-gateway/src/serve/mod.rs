@@ -9,6 +9,7 @@
 //! [`Site::plain`] makes.
 
 mod direct;
+mod gate;
 mod health;
 mod kind;
 mod listen;
@@ -27,6 +28,7 @@ mod warp;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 pub(crate) use kind::ServerKind;
+use routes::Viewer;
 use shutdown::Shutdown;
 use site::{Served, Site};
 
@@ -63,7 +65,7 @@ async fn serve(config: Config, flags: Flags) -> Result<(), Failure> {
     };
     let address = listen::resolve(address).await?;
     if !address.ip().is_loopback() {
-        warn(exposure(&site, address));
+        exposure(&site, Viewer::Anybody, address, false).into_iter().for_each(warn);
     }
     match server.kind {
         #[cfg(feature = "warp")]
@@ -77,19 +79,36 @@ async fn serve(config: Config, flags: Flags) -> Result<(), Failure> {
     }
 }
 
-/// What anybody can do who reaches this address.
-fn exposure(site: &Site, address: SocketAddr) -> String {
+/// What anybody can do who reaches this address, if that is worth a warning.
+fn exposure(site: &Site, viewer: Viewer, address: SocketAddr, secure: bool) -> Option<String> {
+    let now = site.now();
     let names = |of: &dyn Fn(&&Served) -> bool| {
-        let now = site.now();
         let names: Vec<_> = now.channels.iter().filter(of).map(Served::name).collect();
         if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
     };
-    format!(
-        "warning: {address} is beyond loopback, and there is no authentication. Anyone who can reach it can\n  \
-         read:  {}\n  write: {}\nListen on 127.0.0.1, or let a firewall or a proxy say who may reach it.",
-        names(&|_| true),
-        names(&|served| served.publishes()),
-    )
+    if now.authorizer().is_none() {
+        return Some(format!(
+            "warning: {address} is beyond loopback, and there is no authorization. Anyone who can reach it can\n  \
+             read:  {}\n  write: {}\nListen on 127.0.0.1, write [authorization], or let a firewall or a proxy say who may \
+             reach it.",
+            names(&|_| true),
+            names(&|served| served.publishes()),
+        ));
+    }
+    let is_public = |served: &&Served| served.gate().is_some_and(|gate| gate.public);
+    let mut told = Vec::new();
+    if now.channels.iter().any(|served| is_public(&served)) {
+        told.push(format!("anyone who can reach it can read {}, and write nothing", names(&is_public)));
+    }
+    if viewer == Viewer::Operator {
+        told.push(
+            "anyone who can reach it sees the names of all channels, their brokers and counts".to_owned(),
+        );
+    }
+    if !secure {
+        told.push("tokens and cookies go over it in the clear, unless a proxy before it has TLS".to_owned());
+    }
+    (!told.is_empty()).then(|| format!("warning: {address} is beyond loopback: {}.", told.join("; ")))
 }
 
 /// Says where it listens: for people, and for programs that gave port 0. A line each.

@@ -53,6 +53,9 @@ fn reload(site: &Site, flags: &Flags) {
     if let Some(tls) = &site.now().listening().tls {
         super::listen::reload(tls);
     }
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
     match site.reload(loaded.config) {
         Ok(changes) if changes.restart.is_empty() => tracing::info!("reloaded: {changes}"),
         Ok(changes) => tracing::warn!("reloaded: {changes}"),

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use http::{HeaderName, HeaderValue};
 use rocket::{
     Data, Request, Response, Route,
     config::{Config, Ident, LogLevel, Shutdown as RocketShutdown},
@@ -15,7 +16,9 @@ use rocket::{
     route::{Handler, Outcome},
 };
 
-use super::{ServerKind, announce_one, listen, shutdown::Shutdown, site::Site};
+use tidewater::http::Head;
+
+use super::{ServerKind, announce_one, listen, routes::Viewer, shutdown::Shutdown, site::Site};
 use crate::failure::Failure;
 
 /// rocket 0.5 takes no listener: it opens its own, so the length of its queue is not ours to choose.
@@ -88,11 +91,16 @@ impl Handler for Answers {
         }
         let method = request.method().as_str().parse().unwrap_or_default();
         let mut headers = http::HeaderMap::new();
-        // The only one that an answer depends on.
-        if let Some(origin) = request.headers().get_one("origin").and_then(|origin| origin.parse().ok()) {
-            headers.insert(http::header::ORIGIN, origin);
+        for header in request.headers().iter() {
+            let name = HeaderName::from_bytes(header.name().as_str().as_bytes());
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(header.value())) {
+                headers.append(name, value);
+            }
         }
-        let (parts, body) = self.0.plain(&method, request.uri().path().as_str(), &headers).into_parts();
+        let query = request.uri().query().map(|query| query.as_str());
+        let head = Head { method: &method, query, headers: &headers, extensions: None };
+        let answer = self.0.plain(Viewer::Anybody, request.uri().path().as_str(), head).await;
+        let (parts, body) = answer.into_parts();
         let mut response = Response::new();
         response.set_status(Status::new(parts.status.as_u16()));
         for (name, value) in &parts.headers {

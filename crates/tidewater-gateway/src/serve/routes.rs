@@ -1,8 +1,9 @@
 //! Which path is what: written once for all web servers.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::{Value, json};
+use tidewater::http::{Action, Ask, Authorizer, Body, Grant, Head, Refusal, Rejection, Selection};
 
 use super::{
     health, page,
@@ -12,54 +13,113 @@ use super::{
 /// Where the channels are.
 pub(super) const CHANNELS: &str = "/channels";
 
+/// Who looks at what is no channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Viewer {
+    /// Whoever reaches the gateway: with authorization, they see what they may read, and no more.
+    Anybody,
+    /// The same where all but the channels is elsewhere.
+    ChannelsOnly,
+    /// Whoever reaches the administration's own listeners.
+    Operator,
+}
+
 impl Site {
-    /// The answer to everything but a channel: small, and known at once.
-    pub(super) fn plain(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Bytes> {
+    /// The answer to everything but a channel: small.
+    pub(super) async fn plain(&self, viewer: Viewer, path: &str, head: Head<'_>) -> Response<Bytes> {
         let now = self.now();
+        let viewer = match now.authorizer() {
+            None if viewer == Viewer::Anybody => Viewer::Operator,
+            _ => viewer,
+        };
         let known = matches!(path, "/" | CHANNELS | health::LIVE | health::READY);
-        if !known || (path == "/" && !now.has_page()) {
-            return not_found(&now, path);
+        if !known || viewer == Viewer::ChannelsOnly || (path == "/" && !now.has_page()) {
+            return match viewer {
+                Viewer::Operator => not_found(&now, path),
+                _ => unknown(&now, path, head).await,
+            };
         }
-        if ![Method::GET, Method::HEAD].contains(method) {
-            return method_not_allowed(method, path, "GET, HEAD");
+        if ![Method::GET, Method::HEAD].contains(head.method) {
+            return method_not_allowed(head.method, path, "GET, HEAD");
         }
         // What HEAD leaves out is left to the web server.
         match path {
             "/" => page::page(),
             health::LIVE => json_response(StatusCode::OK, &json!({ "status": "live" })),
-            health::READY => health::ready(self.hub(), &self.limits().status()),
+            health::READY if viewer == Viewer::Operator => health::ready(self.hub(), &self.limits().status()),
+            health::READY => health::ready_in_a_word(self.hub()),
             _ => {
-                let mut response = json_response(StatusCode::OK, &listing(&now));
-                now.cors.apply(headers, response.headers_mut());
+                let channels = match viewer {
+                    Viewer::Operator => now.channels.iter().map(whole).collect(),
+                    _ => granted(&now, head).await,
+                };
+                let mut response = json_response(StatusCode::OK, &json!({ "channels": channels }));
+                now.cors.apply(head.headers, response.headers_mut());
                 response
             }
         }
     }
-
-    /// The answer to everything but a channel where the rest is not served: it tells nothing.
-    pub(super) fn nothing_at(path: &str) -> Response<Bytes> {
-        json_response(StatusCode::NOT_FOUND, &json!({ "error": format!("there is nothing at {path}") }))
-    }
 }
 
-fn listing(now: &Now) -> Value {
-    let channels: Vec<_> = now
-        .channels
-        .iter()
-        .map(|served| {
-            let (channel, status) = (served.channel(), served.channel().status());
-            json!({
-                "name": channel.name(),
-                "source": channel.source().to_string(),
-                "publish": served.publishes(),
-                "upstream": status.upstream.as_str(),
-                "error": status.error.map(|error| error.to_string()),
-                "clients": status.clients,
-                "log": { "events": status.log_events, "bytes": status.log_bytes },
-            })
-        })
-        .collect();
-    json!({ "channels": channels })
+/// All that there is to know of a channel.
+fn whole(served: &Served) -> Value {
+    let (channel, status) = (served.channel(), served.channel().status());
+    json!({
+        "name": channel.name(),
+        "source": channel.source().to_string(),
+        "publish": served.publishes(),
+        "upstream": status.upstream.as_str(),
+        "error": status.error.map(|error| error.to_string()),
+        "clients": status.clients,
+        "log": { "events": status.log_events, "bytes": status.log_bytes },
+    })
+}
+
+/// What the asker may read, by name, and whether they may publish to it: nothing of others, nothing of brokers.
+async fn granted(now: &Now, head: Head<'_>) -> Vec<Value> {
+    let mut channels = Vec::new();
+    for served in &now.channels {
+        let Some(gate) = served.gate() else { continue };
+        let grant = asked(&gate.authorizer, served.name(), head).await.unwrap_or_default();
+        if gate.public || grant.select().is_some() {
+            channels.push(json!({
+                "name": served.name(),
+                "publish": served.publishes() && grant.publishes(),
+                "upstream": served.channel().status().upstream.as_str(),
+            }));
+        }
+    }
+    channels
+}
+
+/// What who asks is granted on a channel.
+async fn asked(authorizer: &impl Authorizer, channel: &str, head: Head<'_>) -> Result<Grant, Refusal> {
+    authorizer.authorize(Ask::new(channel, Action::Read(&Selection::default()), head)).await
+}
+
+/// Where there is nothing, told to who may not know what there is: a channel that is not there is refused as one that is.
+async fn unknown(now: &Now, path: &str, head: Head<'_>) -> Response<Bytes> {
+    let name = path.strip_prefix(CHANNELS).and_then(|rest| rest.strip_prefix('/'));
+    if let (Some(name), Some(authorizer)) = (name, now.authorizer())
+        && head.method != Method::OPTIONS
+    {
+        let refusal = match asked(authorizer, name, head).await {
+            Ok(grant) if grant.select().is_some() || grant.publishes() => None,
+            Ok(_) => Some(Refusal::forbidden(format!(
+                "reading is not granted here: the channel {name:?}, for who asks"
+            ))),
+            Err(refusal) => Some(refusal),
+        };
+        if let Some(refusal) = refusal {
+            let mut response = Rejection::from(refusal).into_response().map(|body| match body {
+                Body::Full(bytes) => bytes,
+                Body::Events(_) => Bytes::new(),
+            });
+            now.cors.apply(head.headers, response.headers_mut());
+            return response;
+        }
+    }
+    json_response(StatusCode::NOT_FOUND, &json!({ "error": format!("there is nothing at {path}") }))
 }
 
 fn not_found(now: &Now, path: &str) -> Response<Bytes> {

@@ -7,8 +7,11 @@ use salvo::{
     http::ResBody,
 };
 
+use tidewater::http::Head;
+
 use super::{
     ServerKind, announce_one, listen,
+    routes::Viewer,
     shutdown::{LINGER, Shutdown},
     site::Site,
 };
@@ -43,7 +46,14 @@ impl Handler for Goal {
         if let Some(endpoint) = self.0.endpoint(req.uri().path()) {
             return tidewater::salvo::sse(endpoint).handle(req, depot, res, ctrl).await;
         }
-        let (parts, body) = self.0.plain(req.method(), req.uri().path(), req.headers()).into_parts();
+        let head = Head {
+            method: req.method(),
+            query: req.uri().query(),
+            headers: req.headers(),
+            extensions: Some(req.extensions()),
+        };
+        let answer = self.0.plain(Viewer::Anybody, req.uri().path(), head).await;
+        let (parts, body) = answer.into_parts();
         res.status_code(parts.status);
         res.headers_mut().extend(parts.headers);
         res.replace_body(ResBody::Once(body));

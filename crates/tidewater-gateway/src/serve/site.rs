@@ -8,13 +8,13 @@ use std::{
 
 use tidewater::{
     Channel, Error, Hub,
-    http::{Cors, Endpoint, Limits},
+    http::{Authorizer, Cors, Endpoint, Limits},
     plugin::open_source,
 };
 
-use super::routes::CHANNELS;
+use super::{gate::Gate, routes::CHANNELS};
 use crate::{
-    config::{self, ChannelConfig, Config, CorsConfig, ProxiesConfig, ServerConfig},
+    config::{self, Authorization, ChannelConfig, Config, CorsConfig, ProxiesConfig, ServerConfig},
     failure::Failure,
 };
 
@@ -39,25 +39,29 @@ pub(super) struct Now {
     pub(super) cors: Cors,
     limits_config: config::Limits,
     proxies_config: ProxiesConfig,
+    authorization: Authorization,
 }
 
 /// One channel that is served.
 #[derive(Debug)]
 pub(super) struct Served {
     endpoint: Endpoint,
+    /// Where somebody says who may do what.
+    gate: Option<Gate>,
     limits: Limits,
     config: ChannelConfig,
 }
 
 impl Site {
-    /// Opens every channel, where there may be so many connections. A broker that can't be reached is no error: its channel is retried behind it.
+    /// Opens every channel, where there may be so many connections. A broker that can't be reached is no
+    /// error: its channel is retried behind it.
     pub(super) fn open(config: Config, connections: usize) -> Result<Self, Failure> {
         let hub = Hub::new();
         let limits = Limits::new(config.limits.config(connections), config.proxies.proxies()?);
         let channels = config
             .channels
             .into_iter()
-            .map(|channel| Served::open(&hub, &limits, channel))
+            .map(|channel| Served::open(&hub, &limits, &config.authorization, channel))
             .collect::<Result<_, _>>()?;
         let now = Now {
             channels,
@@ -66,6 +70,7 @@ impl Site {
             cors_config: config.cors,
             limits_config: config.limits,
             proxies_config: config.proxies,
+            authorization: config.authorization,
         };
         Ok(Self { hub, limits, connections, now: RwLock::new(Arc::new(now)) })
     }
@@ -100,14 +105,19 @@ impl Site {
         let old = self.now();
         let mut changes = Changes::default();
         changes.server(&old, &new);
+        // What one that stays has found out (an issuer's keys, verdicts) stays known.
+        let authorization = match old.authorization.is_same(&new.authorization) {
+            true => old.authorization.clone(),
+            false => new.authorization,
+        };
         let mut channels = Vec::new();
         for config in new.channels {
             let own = old.channels.iter().find(|served| served.name() == config.name);
             let opened = match own {
-                Some(own) => own.reloaded(&self.limits, config, &mut changes),
+                Some(own) => own.reloaded(&self.limits, &authorization, config, &mut changes),
                 None => {
                     changes.added.push(config.name.clone());
-                    Served::open(&self.hub, &self.limits, config)
+                    Served::open(&self.hub, &self.limits, &authorization, config)
                 }
             };
             match opened {
@@ -148,6 +158,7 @@ impl Site {
             cors_config: new.cors,
             limits_config: new.limits,
             proxies_config: new.proxies,
+            authorization,
         };
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(now);
         // Nobody finds them any more.
@@ -159,6 +170,11 @@ impl Site {
 }
 
 impl Now {
+    /// Who decides who may do what, if anybody does.
+    pub(super) fn authorizer(&self) -> Option<&Arc<dyn Authorizer>> {
+        self.authorization.authorizer()
+    }
+
     /// Whether there is a page at `/`.
     pub(super) fn has_page(&self) -> bool {
         self.server.page
@@ -177,7 +193,12 @@ impl Now {
 }
 
 impl Served {
-    fn open(hub: &Hub, limits: &Limits, config: ChannelConfig) -> Result<Self, Failure> {
+    fn open(
+        hub: &Hub,
+        limits: &Limits,
+        authorization: &Authorization,
+        config: ChannelConfig,
+    ) -> Result<Self, Failure> {
         let at = |error: Error| error.context(format!("channel {:?}", config.name));
         let mut builder = hub
             .channel(&config.name)
@@ -206,13 +227,14 @@ impl Served {
             Some(own) => limits.with_publish(own.rate),
             None => limits.clone(),
         };
-        Self::of(builder.open()?, limits, config)
+        Self::of(builder.open()?, limits, authorization, config)
     }
 
     /// The same channel behind an endpoint of a new configuration.
     fn reloaded(
         &self,
         limits: &Limits,
+        authorization: &Authorization,
         mut new: ChannelConfig,
         changes: &mut Changes,
     ) -> Result<Self, Failure> {
@@ -231,11 +253,26 @@ impl Served {
             // Whoever has used up a rate that stays has used it up. One that changes does so when all is well.
             (Some(_), Some(_)) => self.limits.clone(),
         };
-        Self::of(self.channel().clone(), limits, self.config.with_endpoint_of(new))
+        Self::of(self.channel().clone(), limits, authorization, self.config.with_endpoint_of(new))
     }
 
-    fn of(channel: Channel, limits: Limits, config: ChannelConfig) -> Result<Self, Failure> {
-        let endpoint = Endpoint::new(channel)
+    fn of(
+        channel: Channel,
+        limits: Limits,
+        authorization: &Authorization,
+        config: ChannelConfig,
+    ) -> Result<Self, Failure> {
+        let gate = authorization
+            .authorizer()
+            .map(|authorizer| Gate { public: config.public, authorizer: authorizer.clone() });
+        if gate.is_none() && !config.public {
+            // The configuration has been refused for it; never is it served open.
+            return Err(Failure::usage(format_args!(
+                "nobody says who may read the channel {:?}",
+                config.name
+            )));
+        }
+        let mut endpoint = Endpoint::new(channel)
             .cors(config.cors.cors()?)
             .publish(config.publish)
             .select_by(config.select.iter().copied())
@@ -243,13 +280,22 @@ impl Served {
             .max_body(config.limits.bodies.size)
             .body_timeout(config.limits.bodies.time)
             .limits(limits.clone());
-        Ok(Self { endpoint, limits, config })
+        if let Some(gate) = &gate {
+            endpoint = endpoint.authorize(gate.clone());
+        }
+        Ok(Self { endpoint, gate, limits, config })
     }
 
     pub(super) fn name(&self) -> &str {
         &self.config.name
     }
 
+    /// Who says who may do what, if anybody does.
+    pub(super) fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
+    }
+
+    /// Whether clients can publish at all.
     pub(super) fn publishes(&self) -> bool {
         self.config.publish
     }
@@ -280,6 +326,7 @@ impl Changes {
             ("server.page", old.server.page != new.server.page),
             ("cors.origins", old.cors_config != new.cors),
             ("proxies", old.proxies_config != new.proxies),
+            ("authorization", !old.authorization.is_same(&new.authorization)),
         ] {
             if changed {
                 self.changed.push(key.to_owned());

@@ -3,11 +3,13 @@
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use http::{HeaderMap, Method};
+use tidewater::http::Head;
 use tokio::time::timeout;
 use warp::{Filter, filters::path::FullPath};
 
 use super::{
     ServerKind, announce_one, listen,
+    routes::Viewer,
     shutdown::{LINGER, Shutdown},
     site::Site,
 };
@@ -29,9 +31,21 @@ pub(super) async fn serve(site: Arc<Site>, address: SocketAddr, shutdown: Shutdo
 fn routes(site: Arc<Site>) -> impl Filter<Extract = impl warp::Reply, Error = Infallible> + Clone {
     let plain = {
         let site = site.clone();
-        warp::method().and(warp::path::full()).and(warp::header::headers_cloned()).map(
-            move |method: Method, path: FullPath, headers: HeaderMap| -> warp::reply::Response {
-                site.plain(&method, path.as_str(), &headers).map(Into::into)
+        let query = warp::query::raw().map(Some).or(warp::any().map(|| None)).unify();
+        warp::method().and(warp::path::full()).and(query).and(warp::header::headers_cloned()).then(
+            move |method: Method, path: FullPath, query: Option<String>, headers: HeaderMap| {
+                let site = site.clone();
+                async move {
+                    let head = Head {
+                        method: &method,
+                        query: query.as_deref(),
+                        headers: &headers,
+                        extensions: None,
+                    };
+                    let answer: warp::reply::Response =
+                        site.plain(Viewer::Anybody, path.as_str(), head).await.map(Into::into);
+                    answer
+                }
             },
         )
     };

@@ -50,13 +50,13 @@ impl Open {
         listen: &Listen,
         server: &Listening,
         proxies: Option<&Proxies>,
-        exposed: &dyn Fn(SocketAddr),
+        exposed: &dyn Fn(SocketAddr, bool),
     ) -> Result<Self, Failure> {
         match listen {
             Listen::Tcp { address, tls } => {
                 let address = resolve(address).await?;
                 if !address.ip().is_loopback() {
-                    exposed(address);
+                    exposed(address, *tls);
                 }
                 let socket = bind(address)?;
                 let address = socket.local_addr().unwrap_or(address);
@@ -88,7 +88,7 @@ impl Open {
         listen: &[Listen],
         server: &Listening,
         proxies: Option<&Proxies>,
-        exposed: &dyn Fn(SocketAddr),
+        exposed: &dyn Fn(SocketAddr, bool),
     ) -> Result<Vec<Self>, Failure> {
         let mut all = Vec::new();
         for listen in listen {
