@@ -169,6 +169,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The tables in the list of this name (`[[rules]]`), in their order. One table is a list of one.
+    #[cfg(feature = "authorization")]
     pub(crate) fn list<T>(
         &mut self,
         key: &'static str,
@@ -240,6 +241,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The same with an error that shows the value: if that names variables, it is shown as it was written.
+    #[cfg(feature = "authorization")]
     pub(crate) fn refuse_text(&self, key: &str, what: impl fmt::Display) {
         match self.entry(key).and_then(|entry| entry.given.with_variables()) {
             Some(written) => {
@@ -250,6 +252,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Says what is not wrong, but may be meant otherwise.
+    #[cfg(feature = "authorization")]
     pub(crate) fn warn(&self, key: &str, what: impl fmt::Display) {
         let wrong = Wrong { at: self.at(key), what: what.to_string() };
         self.report.warnings.borrow_mut().push(Finding::new(self.join(key), wrong));

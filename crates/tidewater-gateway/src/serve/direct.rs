@@ -10,13 +10,7 @@ use tidewater::{
     http::Head,
 };
 
-use super::{
-    ServerKind, announce, exposure,
-    listen::{self, Open},
-    routes::Viewer,
-    shutdown::Shutdown,
-    site::Site,
-};
+use super::{ServerKind, announce, exposure, listen::Open, routes::Viewer, shutdown::Shutdown, site::Site};
 use crate::{
     config::Listening,
     failure::{Failure, warn},
@@ -43,7 +37,7 @@ pub(super) async fn serve(
     );
     #[cfg(feature = "tls")]
     if let Some(tls) = &server.tls {
-        listen::keep_fresh(tls.clone());
+        super::listen::keep_fresh(tls.clone());
     }
     let direct = |part| {
         direct(site.clone(), part)

@@ -106,7 +106,7 @@ async fn unknown(now: &Now, path: &str, head: Head<'_>) -> Response<Bytes> {
         let refusal = match asked(authorizer, name, head).await {
             Ok(grant) if grant.select().is_some() || grant.publishes() => None,
             Ok(_) => Some(Refusal::forbidden(format!(
-                "reading is not granted here: the channel {name:?}, for who asks"
+                "reading is not granted: the channel {name:?}, for who asks"
             ))),
             Err(refusal) => Some(refusal),
         };
