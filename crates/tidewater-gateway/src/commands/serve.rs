@@ -44,8 +44,8 @@ Examples:
       all of it from a file; see docs/configuration.md and `tidewater check`
   tidewater serve --listen 0.0.0.0:80 --server salvo --cors-origin https://app.example
 
-Whoever can reach the address can read every channel, and publish where that is allowed: put a proxy with
-authentication before an address beyond loopback.
+Without [authorization] in the configuration, whoever can reach the address can read every channel, and publish where
+that is allowed.
 
 With rocket, connections wait in the queue that rocket opens (128 to 1024, by the system), not in one of 4096: rocket
 0.5 opens its own.

@@ -111,6 +111,29 @@ mod sample {
         }
     }
 
+    /// But for the environment's values.
+    #[cfg(all(feature = "authorization", feature = "kafka", feature = "nats"))]
+    #[test]
+    fn the_secure_example_is_right_and_closed() {
+        let mut text = include_str!("../../../examples/secure.toml").to_owned();
+        for (name, value) in [
+            ("LISTEN", "localhost:8443"),
+            ("ADMIN", "localhost:9090"),
+            ("KAFKA", "localhost:9092"),
+            ("NATS", "localhost:4222"),
+            ("JWT_SECRET", &"0123456789abcdef".repeat(2)),
+        ] {
+            text = text.replace(&format!("${{{name}}}"), value);
+        }
+        // Certificates are the test's of listeners.
+        text = text.replace("https://", "").replace("tls_", "#tls_");
+        let loaded = load(&text, &[], &[]).unwrap();
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+        let open: Vec<_> =
+            loaded.config.channels.iter().map(|channel| (&*channel.name, channel.public)).collect();
+        assert_eq!(open, [("orders", false), ("news", true)]);
+    }
+
     #[test]
     fn the_documentation_names_every_key() {
         let page = include_str!("../../../../../docs/configuration.md");
