@@ -31,6 +31,7 @@ pub struct GatewayBuilder {
     args: Vec<String>,
     environment: Environment,
     port: Option<u16>,
+    by_file: bool,
 }
 
 impl GatewayBuilder {
@@ -86,7 +87,10 @@ impl GatewayBuilder {
             Some(port) => port,
             None => free_port()?,
         };
-        let Self { args, environment, .. } = self;
+        let Self { mut args, environment, by_file, .. } = self;
+        if !by_file {
+            args.splice(..0, ["--listen".to_owned(), format!("127.0.0.1:{port}")]);
+        }
         let mut gateway = Gateway { args, environment, port, running: None, output: Output::default() };
         gateway.spawn()?;
         Ok(gateway)
@@ -127,6 +131,17 @@ impl Gateway {
             args: vec!["--server".to_owned(), server.to_owned()],
             environment: Environment::default(),
             port: None,
+            by_file: false,
+        }
+    }
+
+    /// One that is configured by this file alone. On this port, which is the file's business too, it answers about itself.
+    pub fn by_file(file: &str, port: u16) -> GatewayBuilder {
+        GatewayBuilder {
+            args: vec!["--config".to_owned(), file.to_owned()],
+            environment: Environment::default(),
+            port: Some(port),
+            by_file: true,
         }
     }
 
@@ -237,8 +252,6 @@ impl Gateway {
         let binary = env::gateway()?;
         let mut child = Command::new(&binary)
             .arg("serve")
-            .arg("--listen")
-            .arg(self.address().to_string())
             .args(&self.args)
             .envs(self.environment.0.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())

@@ -1,6 +1,6 @@
 //! Topics of the real Kafka, and kcat to produce into them.
 
-use std::process::Stdio;
+use std::{fmt, process::Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
@@ -136,11 +136,29 @@ impl Topic {
         partition: u32,
         lines: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<()> {
-        let mut text = String::new();
-        for line in lines {
-            text.push_str(&line.into());
-            text.push('\n');
-        }
+        self.produce_lines(partition, &[], lines.into_iter().map(Into::into)).await
+    }
+
+    /// The same with a key for each.
+    ///
+    /// # Errors
+    /// If kcat fails.
+    pub async fn produce_keyed(
+        &self,
+        partition: u32,
+        lines: impl IntoIterator<Item = (impl fmt::Display, impl fmt::Display)>,
+    ) -> Result<()> {
+        let lines = lines.into_iter().map(|(key, line)| format!("{key}\t{line}"));
+        self.produce_lines(partition, &["-K", "\t"], lines).await
+    }
+
+    async fn produce_lines(
+        &self,
+        partition: u32,
+        args: &[&str],
+        lines: impl Iterator<Item = String>,
+    ) -> Result<()> {
+        let text: String = lines.map(|line| line + "\n").collect();
         let mut kcat = self.kcat("-P");
         // One request at a time: a retry must not change the order.
         kcat.args([
@@ -153,6 +171,7 @@ impl Topic {
             "-X",
             "acks=all",
         ]);
+        kcat.args(args);
         let mut child =
             kcat.stdin(Stdio::piped()).spawn().context("cannot run kcat: apt-get install kcat")?;
         let mut stdin = child.stdin.take().context("no standard input")?;
