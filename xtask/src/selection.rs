@@ -182,7 +182,10 @@ mod tests {
         let all = Selection::new(true, true).unwrap();
         assert!(all.left_out.is_empty());
         let gateway: Vec<&str> = all.packages["tidewater-gateway"].iter().map(String::as_str).collect();
-        assert_eq!(gateway, ["kafka", "nats", "rocket", "salvo", "sse-tls", "tls", "warp"]);
+        assert_eq!(
+            gateway,
+            ["authorization", "gzip", "kafka", "nats", "rocket", "salvo", "sse-tls", "tls", "warp", "zstd"]
+        );
         assert!(all.packages["tidewater-kafka"].is_empty(), "{:?}", all.packages["tidewater-kafka"]);
     }
 
@@ -198,13 +201,17 @@ mod tests {
             assert!(some.packages.contains_key(name), "{name}: {some:?}");
         }
         let features = |name: &str| some.packages[name].iter().cloned().collect::<Vec<_>>();
-        assert_eq!(features("tidewater-gateway"), ["nats", "rocket", "salvo", "sse-tls", "tls", "warp"]);
+        assert_eq!(
+            features("tidewater-gateway"),
+            ["authorization", "gzip", "nats", "rocket", "salvo", "sse-tls", "tls", "warp", "zstd"]
+        );
         assert_eq!(features("tidewater-tests"), ["nats", "tls"]);
         let facade = [
             "authorize-url",
             "codec",
             "direct",
             "direct-tls",
+            "gzip",
             "json",
             "jwks",
             "jwt",
@@ -214,6 +221,7 @@ mod tests {
             "sse",
             "sse-tls",
             "warp",
+            "zstd",
         ];
         assert_eq!(features("tidewater"), facade, "not `full`");
     }
@@ -227,7 +235,7 @@ mod tests {
         assert!(some.packages["tidewater-direct"].is_empty(), "the same of the server");
         assert!(some.packages.contains_key("tidewater-sse-service"));
         let facade = Vec::from_iter(&some.packages["tidewater"]);
-        assert_eq!(facade, ["codec", "direct", "json", "rocket", "salvo", "sse", "warp"]);
+        assert_eq!(facade, ["codec", "direct", "gzip", "json", "rocket", "salvo", "sse", "warp"]);
         assert!(!some.packages["tidewater-gateway"].contains("sse-tls"));
         let args = some.args(&[]).unwrap().join(" ");
         assert!(args.starts_with("--workspace --exclude bridge"), "{args}");
