@@ -36,6 +36,8 @@ impl Gateway {
         let log = File::create(folder.join(format!("{purpose}.log")))?;
         let mut command = Command::new(binary);
         command.args(["serve", "--listen", &net::loopback(port).to_string()]);
+        // All of the load comes from one address.
+        command.args(["--publish-rate", "off", "--streams-per-address", "off"]);
         for (name, url) in channels {
             command.args(["--channel", &format!("{name}={url}")]);
             if publish {
