@@ -17,8 +17,8 @@ use tidewater_core::{Error, ErrorKind, Result};
 use tokio::time::timeout;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
 
-/// Where to ask.
-#[derive(Clone, Debug)]
+/// Where to ask. Neither `Display` nor `Debug` shows the query.
+#[derive(Clone)]
 pub(super) struct Url(Uri);
 
 /// Asks, for so long and so much at most.
@@ -70,6 +70,12 @@ impl std::fmt::Display for Url {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let authority = self.0.authority().map_or("", |authority| authority.as_str());
         write!(f, "{}://{authority}{}", self.0.scheme_str().unwrap_or_default(), self.0.path())
+    }
+}
+
+impl std::fmt::Debug for Url {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
     }
 }
 

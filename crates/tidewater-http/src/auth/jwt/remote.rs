@@ -1,6 +1,7 @@
 //! Keys that an issuer answers at a URL (its `jwks_uri`), and changes from time to time.
 
 use std::{
+    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -17,8 +18,8 @@ use crate::auth::{
     client::{Client, Url},
 };
 
-/// Where an issuer answers its keys, and how often they are asked for.
-#[derive(Clone, Debug)]
+/// Where an issuer answers its keys, and how often they are asked for. Its `Debug` shows no URL, which may have a secret in it.
+#[derive(Clone)]
 pub struct JwksUrl {
     url: String,
     every: Duration,
@@ -117,18 +118,19 @@ impl Remote {
         });
         let Some(keys) = keys else {
             if is_over(asked, FIRST_PAUSE, now) || self.is_asking() {
-                self.ask(done).await;
+                self.ask(done, FIRST_PAUSE).await;
             }
             return self.with(|state| state.keys.clone()).ok_or_else(unavailable);
         };
-        if age >= self.every && is_over(asked, self.every.min(PAUSE), now) {
-            if age >= self.every * 2 {
-                self.ask(done).await;
+        let pause = self.every.min(PAUSE);
+        if age >= self.every && is_over(asked, pause, now) {
+            if age >= self.every.saturating_mul(2) {
+                self.ask(done, pause).await;
                 return Ok(self.with(|state| state.keys.clone()).unwrap_or(keys));
             }
             // Nobody waits for it.
             let remote = self.clone();
-            tokio::spawn(async move { remote.ask(done).await });
+            tokio::spawn(async move { remote.ask(done, pause).await });
         }
         Ok(keys)
     }
@@ -145,7 +147,7 @@ impl Remote {
         let (asked, done) = self.with(|state| (state.asked, state.done));
         let others = || self.with(|state| state.keys.clone().filter(|keys| !is_known(keys)));
         if others().is_none() && (is_over(asked, PAUSE, Instant::now()) || self.is_asking()) {
-            self.ask(done).await;
+            self.ask(done, PAUSE).await;
         }
         match others() {
             None if self.with(|state| state.failed) => Err(unavailable()),
@@ -157,12 +159,14 @@ impl Remote {
         self.asking.try_lock().is_err()
     }
 
-    /// Asks for the keys, unless a question has come to its end since so many had. To the end, whoever goes meanwhile.
-    async fn ask(self: &Arc<Self>, done: u64) {
+    /// Asks for the keys, unless a question has come to its end since so many had, or the last one began within the pause. To
+    /// the end, whoever goes meanwhile.
+    async fn ask(self: &Arc<Self>, done: u64, pause: Duration) {
         let remote = self.clone();
         let task = tokio::spawn(async move {
             let _asking = remote.asking.lock().await;
-            if remote.with(|state| state.done != done) {
+            // Whoever came while those were let go who had waited has seen somebody ask, and a question that was over.
+            if remote.with(|state| state.done != done || !is_over(state.asked, pause, Instant::now())) {
                 return;
             }
             remote.with(|state| state.asked = Some(Instant::now()));
@@ -210,4 +214,49 @@ fn is_over(since: Option<Instant>, pause: Duration, now: Instant) -> bool {
 
 fn unavailable() -> Refusal {
     Refusal::unavailable("the keys that tokens are checked with can't be had just now: try again shortly")
+}
+
+impl fmt::Debug for JwksUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { every, timeout, plain, .. } = self;
+        f.debug_struct("JwksUrl")
+            .field("every", every)
+            .field("timeout", timeout)
+            .field("plain", plain)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those who have waited for an answer are let go one behind the other; whoever comes meanwhile is not to ask anew.
+    #[tokio::test]
+    async fn a_crowd_does_not_shorten_the_pause() {
+        let keys = Key::secret(&[7; 32]).map(|key| Arc::from([key])).unwrap();
+        let remote = Arc::new(Remote::new(&JwksUrl::new("http://127.0.0.1:1/")).unwrap());
+        remote.with(|state| {
+            let now = Some(Instant::now());
+            *state =
+                State { keys: Some(Arc::clone(&keys)), answered: now, asked: now, done: 1, failed: false };
+        });
+        let asking = remote.asking.lock().await;
+        let comes = tokio::spawn({
+            let (remote, keys) = (remote.clone(), keys.clone());
+            async move { remote.newer(&keys).await.map(|newer| newer.is_some()) }
+        });
+        tokio::task::yield_now().await;
+        drop(asking);
+        assert_eq!(comes.await.unwrap(), Ok(false));
+        assert_eq!(remote.with(|state| state.done), 1, "nobody has asked");
+    }
+
+    #[test]
+    fn a_secret_in_the_url_is_not_shown() {
+        let secret = tidewater_testkit::secret::secret("jwks");
+        let settings = JwksUrl::new(format!("http://localhost/keys?token={secret}"));
+        let remote = Remote::new(&settings).unwrap();
+        tidewater_testkit::secret::assert_hidden(&format!("{settings:?} {remote:?}"));
+    }
 }
