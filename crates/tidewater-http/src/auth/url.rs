@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -49,11 +50,11 @@ use super::{
 ///
 /// Verdicts count for 5 s for the same credentials, channel and selection; who asks the same at the same time shares one question, and
 /// 64 are asked at a time. Kept are 4,096 verdicts, of answers up to 4 KiB.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AuthorizeUrl(Arc<Inner>);
 
-/// How [`AuthorizeUrl`] asks.
-#[derive(Clone, Debug)]
+/// How [`AuthorizeUrl`] asks. Its `Debug` shows no URL, which may have a secret in it.
+#[derive(Clone)]
 pub struct AuthorizeUrlSettings {
     url: String,
     timeout: Duration,
@@ -61,7 +62,6 @@ pub struct AuthorizeUrlSettings {
     plain: bool,
 }
 
-#[derive(Debug)]
 struct Inner {
     client: Client,
     url: Url,
@@ -83,6 +83,8 @@ const MOST_BYTES: usize = 64 << 10;
 const MOST_VERDICTS: usize = 4096;
 /// The largest answer whose verdict is kept.
 const MOST_KEPT: usize = 4 << 10;
+/// As long as a verdict may count.
+const LONGEST_CACHE: Duration = Duration::from_secs(24 * 3600);
 /// So many questions at a time.
 const MOST_ASKING: usize = 64;
 /// How long an application that gives no verdict is left alone by the same request.
@@ -96,10 +98,10 @@ impl AuthorizeUrlSettings {
         self
     }
 
-    /// How long a verdict counts; 5 s unless it is set. Zero asks for each request.
+    /// How long a verdict counts; 5 s unless it is set, a day at most. Zero asks for each request.
     #[must_use]
     pub fn cache(mut self, cache: Duration) -> Self {
-        self.cache = cache;
+        self.cache = cache.min(LONGEST_CACHE);
         self
     }
 
@@ -146,6 +148,7 @@ impl Authorizer for AuthorizeUrl {
         let (request, key) = question(&ask, &self.0.url)?;
         let cell = self.0.cell(key);
         let verdict = cell.get_or_init(|| self.0.ask(ask.channel, request)).await;
+        self.0.forget_over(key, &cell, verdict);
         verdict.says.clone()
     }
 }
@@ -171,6 +174,16 @@ impl Inner {
             verdicts.insert(key, cell.clone());
         }
         cell
+    }
+
+    /// What counts for nobody else is not kept: what a large answer grants may take a hundred times its room.
+    fn forget_over(&self, key: [u8; 32], cell: &Arc<OnceCell<Verdict>>, verdict: &Verdict) {
+        if verdict.until <= Instant::now() {
+            let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+            if verdicts.get(&key).is_some_and(|kept| Arc::ptr_eq(kept, cell)) {
+                verdicts.remove(&key);
+            }
+        }
     }
 
     async fn ask(&self, channel: &str, request: Request<Full<Bytes>>) -> Verdict {
@@ -308,6 +321,23 @@ fn granted(channel: &str, body: &[u8], now: SystemTime) -> std::result::Result<G
     }
 }
 
+impl fmt::Debug for AuthorizeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizeUrl").field("url", &self.0.url).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AuthorizeUrlSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { timeout, cache, plain, .. } = self;
+        f.debug_struct("AuthorizeUrlSettings")
+            .field("timeout", timeout)
+            .field("cache", cache)
+            .field("plain", plain)
+            .finish_non_exhaustive()
+    }
+}
+
 fn flag(value: Option<&Value>, name: &str) -> std::result::Result<bool, String> {
     match value {
         None => Ok(false),
@@ -367,6 +397,53 @@ mod tests {
         ] {
             assert_eq!(grant(answer), Ok(expected), "{answer}");
         }
+    }
+
+    /// Answers `read` and this many keys, to whoever asks.
+    async fn application(keys: usize) -> AuthorizeUrlSettings {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let body = json!({ "read": true, "keys": vec!["key"; keys] }).to_string();
+        let answer =
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        AuthorizeUrl::at(url).timeout(Duration::from_secs(20))
+    }
+
+    #[tokio::test]
+    async fn what_counts_for_nobody_else_is_not_kept() {
+        for (keys, cache, kept) in [
+            (10, Duration::MAX, 8),
+            (10, Duration::ZERO, 0),
+            // Past 4 KiB: each might be half a megabyte of patterns.
+            (MOST_KEPT, Duration::from_secs(600), 0),
+        ] {
+            let authorizer = application(keys).await.cache(cache).build().unwrap();
+            for n in 0..8 {
+                let selection = super::super::Selection { tags: vec![n.to_string()], ..Default::default() };
+                let (parts, ()) = Request::get("/").body(()).unwrap().into_parts();
+                let grant = authorizer.authorize(Ask::new("orders", Action::Read(&selection), &parts)).await;
+                assert!(grant.unwrap().select().is_some());
+            }
+            assert_eq!(authorizer.0.verdicts.lock().unwrap().len(), kept, "{keys} keys, {cache:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_in_the_url_is_not_shown() {
+        let secret = tidewater_testkit::secret::secret("authorize");
+        let settings = AuthorizeUrl::at(format!("http://localhost/authorize?token={secret}"));
+        tidewater_testkit::secret::assert_hidden(&format!(
+            "{settings:?} {:?}",
+            settings.clone().build().unwrap()
+        ));
     }
 
     #[test]
