@@ -1,6 +1,9 @@
 //! `POST`: the body becomes a message.
 
-use std::{error::Error as StdError, time::Duration};
+use std::{
+    error::Error as StdError,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, Uri, header, request::Parts};
@@ -130,6 +133,7 @@ impl Asked {
             Action::Publish { key: self.key.as_ref(), event: self.event.as_ref().map(EventName::as_str) };
         let grant = authorizer.authorize(Ask::new(channel.name(), action, parts)).await?;
         if grant.may_publish(self.key.as_deref()) {
+            grant.check_time(SystemTime::now())?;
             return Ok(grant);
         }
         let what = if grant.publishes() { "with this ?key=" } else { "here" };

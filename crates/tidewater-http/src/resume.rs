@@ -274,6 +274,9 @@ impl Resume {
             let why = format!("reading is not granted: the channel {:?}, for who asks", channel.name());
             return self.refused(channel, Refusal::forbidden(why));
         };
+        if let Err(refusal) = grant.check_time(SystemTime::now()) {
+            return self.refused(channel, refusal);
+        }
         if self.wants == Wants::Cursor {
             return cursor(channel).await.map_or_else(Reply::from, Reply);
         }

@@ -7,6 +7,8 @@ use std::{
 
 use tidewater_hub::{Pattern, Select};
 
+use super::Refusal;
+
 /// What a request may do on a channel, until when, and who it is from. Nothing, unless it is said.
 ///
 /// ```
@@ -66,7 +68,7 @@ impl Grant {
         self
     }
 
-    /// When it is over: a stream ends then, with a time to come back, and is asked for anew.
+    /// When it is over: a stream ends then, with a time to come back, and is asked for anew. Nothing is granted from then on.
     #[must_use]
     pub fn until(mut self, time: SystemTime) -> Self {
         self.until = Some(time);
@@ -111,6 +113,14 @@ impl Grant {
     /// Who it is for, if that is known.
     pub fn subject(&self) -> Option<&Arc<str>> {
         self.subject.as_ref()
+    }
+
+    /// What to answer who has been granted something that is over by now: whoever asks again is told anew.
+    pub(crate) fn check_time(&self, now: SystemTime) -> Result<(), Refusal> {
+        match self.time_left(now) {
+            Some(Duration::ZERO) => Err(Refusal::unavailable("what was granted is over: ask again")),
+            _ => Ok(()),
+        }
     }
 
     /// What is left of its time; `None` if it has no end.

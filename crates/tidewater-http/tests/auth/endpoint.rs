@@ -171,8 +171,14 @@ async fn a_stream_ends_when_its_grant_is_over_and_the_next_request_is_asked_anew
     *says.verdict.lock().unwrap() = Err(Refusal::invalid_token("it is over"));
     assert_eq!(site.get("", &[]).await.status, 401);
 
-    *says.verdict.lock().unwrap() = Ok(keys(&["ada"]).until(until));
+    *says.verdict.lock().unwrap() = Ok(keys(&["ada"]).publishing().until(until));
     site.get("since=earliest", &[]).await.assert_comes_back().await;
+    for (method, headers) in [("GET", &[("accept", "application/json")][..]), ("HEAD", &[]), ("POST", &[])] {
+        let answer = site.ask(method, "", headers).await;
+        assert_eq!((answer.status.as_u16(), answer.header("tidewater-cursor")), (503, None), "{method}");
+    }
+    let end = site.channel.cursor().await.unwrap();
+    assert_eq!(end.topics()[0].offset(0), 1, "nothing was published");
 }
 
 #[tokio::test]
