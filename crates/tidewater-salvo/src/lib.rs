@@ -61,6 +61,8 @@ impl Handler for Sse {
         *request.method_mut() = req.method().clone();
         *request.uri_mut() = req.uri().clone();
         *request.headers_mut() = req.headers().clone();
+        // An authorizer may want to see what a hoop has found out.
+        *request.extensions_mut() = req.extensions().clone();
         if let Some(peer) = peer(req) {
             request.extensions_mut().insert(peer);
         }
