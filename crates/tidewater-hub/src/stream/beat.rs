@@ -16,6 +16,8 @@ use crate::{select::expiry::Until, state::Shared};
 pub(crate) const ROUND: u64 = 16;
 /// What tokio's timers tell apart.
 const SHORTEST: Duration = Duration::from_millis(1);
+/// More than a tick may be late without those after it being later too: tokio's intervals make up for 5 ms.
+const LATE: Duration = Duration::from_millis(10);
 
 /// A channel's clock.
 #[derive(Debug)]
@@ -67,11 +69,15 @@ impl Clock {
     }
 
     /// The end of what lasts so long from now, and the tick that comes at it or next after it. The next tick may come at
-    /// once, so one more is counted.
+    /// once, so one more is counted; and it may be due already, and those after it come sooner for that.
     pub(super) fn end_after(&self, time: Duration) -> (End, Until) {
         let end = (Instant::now() - self.made).saturating_add(time).as_millis();
         let end = u64::try_from(end).unwrap_or(u64::MAX - 1).min(u64::MAX - 1);
-        let turns = time.as_nanos().div_ceil(self.pace.every.as_nanos().max(1)).saturating_add(1);
+        let turns = time
+            .saturating_add(LATE)
+            .as_nanos()
+            .div_ceil(self.pace.every.as_nanos().max(1))
+            .saturating_add(1);
         let turns = u64::try_from(turns).unwrap_or(u64::MAX);
         (End(end), Until::tick(self.now().saturating_add(turns.saturating_mul(self.pace.ticks))))
     }
@@ -98,5 +104,29 @@ pub(crate) async fn turn(shared: Weak<Shared>) {
         let Some(shared) = shared.upgrade() else { return };
         shared.beat(ticks);
         drop::<Arc<Shared>>(shared);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// Nobody is woken for his end a second time, so he must not be woken before it.
+    #[tokio::test(start_paused = true)]
+    async fn the_tick_of_an_end_is_not_before_it() {
+        let clock = Clock::new(Duration::from_secs(ROUND));
+        // A tick is due, but not here yet: those that come after it make up for that.
+        advance(Duration::from_millis(1004)).await;
+        let (end, until) = clock.end_after(Duration::from_secs(1));
+        let mut late = Duration::from_millis(4);
+        while Until::tick(clock.now()) < until {
+            clock.advance(1).for_each(drop);
+            if clock.now() > 1 {
+                advance(Duration::from_secs(1) - std::mem::take(&mut late)).await;
+            }
+        }
+        assert!(clock.is_over(end), "at tick {}", clock.now());
     }
 }
