@@ -4,6 +4,7 @@ use std::{
     fs, io,
     os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    process,
 };
 
 use tidewater::direct::BACKLOG;
@@ -13,6 +14,8 @@ use crate::failure::Failure;
 
 /// Its owner and its group may connect: the proxy's user belongs in the group.
 const MODE: u32 = 0o660;
+/// How many names are tried.
+const NAMES: u32 = 100;
 
 /// A socket's file, which is removed when this is dropped, unless another has taken its place.
 #[derive(Debug)]
@@ -58,12 +61,8 @@ async fn check(path: &Path) -> Result<(), String> {
 
 /// Made under another name, so that nobody connects before its mode is right, and nobody finds it missing.
 fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    let mut own = path.as_os_str().to_owned();
-    own.push(format!(".{}", std::process::id()));
-    let own = PathBuf::from(own);
+    let (socket, own) = make(path)?;
     let made = (|| {
-        let socket = UnixSocket::new_stream()?;
-        socket.bind(&own)?;
         fs::set_permissions(&own, fs::Permissions::from_mode(MODE))?;
         let listener = socket.listen(BACKLOG)?;
         let inode = fs::symlink_metadata(&own)?.ino();
@@ -71,10 +70,30 @@ fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
         Ok((listener, SocketFile { path: path.to_owned(), inode }))
     })();
     if made.is_err() {
-        // It may never have been made.
         fs::remove_file(&own).ok();
     }
     made
+}
+
+/// A socket beside this path, under a name that nobody has: a file that is there is somebody's, and stays. (In a container
+/// each process may have the same id as the one before.)
+fn make(path: &Path) -> io::Result<(UnixSocket, PathBuf)> {
+    let mut number = process::id();
+    for _ in 1..NAMES {
+        match bind_beside(path, number) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => number = number.wrapping_add(1),
+            made => return made,
+        }
+    }
+    bind_beside(path, number)
+}
+
+fn bind_beside(path: &Path, number: u32) -> io::Result<(UnixSocket, PathBuf)> {
+    let mut own = path.as_os_str().to_owned();
+    own.push(format!(".{number}"));
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(&own)?;
+    Ok((socket, own.into()))
 }
 
 fn refused(path: &Path, why: impl std::fmt::Display) -> Failure {
@@ -87,7 +106,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_left_over_is_replaced_and_nothing_else() {
-        let folder = std::env::temp_dir().join(format!("tidewater-unix-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("tidewater-unix-{}", process::id()));
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("socket");
         // Killed: the file stays.
@@ -113,6 +132,13 @@ mod tests {
         fs::write(&path, "precious").unwrap();
         drop(file);
         assert!(path.exists());
+        // Nor is what has the name under which it is made.
+        let path = folder.join("other");
+        let beside = folder.join(format!("other.{}", process::id()));
+        fs::write(&beside, "precious").unwrap();
+        let (_listener, file) = bind(&path).await.unwrap();
+        drop(file);
+        assert_eq!(fs::read_to_string(&beside).unwrap(), "precious");
         let error = bind(&folder.join("none/socket")).await.unwrap_err().to_string();
         assert!(error.contains("none/socket can't be listened on"), "{error}");
         fs::remove_dir_all(&folder).unwrap();
