@@ -20,13 +20,7 @@ pub(in crate::serve) fn keep_fresh(tls: Tls) {
         loop {
             look.tick().await;
             let (tls, last) = (tls.clone(), seen.clone());
-            let looked = spawn_blocking(move || {
-                let now = changed(&tls);
-                if now != last {
-                    reload(&tls);
-                }
-                now
-            });
+            let looked = spawn_blocking(move || used(changed(&tls), last, || reload(&tls)));
             if let Ok(now) = looked.await {
                 seen = now;
             }
@@ -34,15 +28,47 @@ pub(in crate::serve) fn keep_fresh(tls: Tls) {
     });
 }
 
-/// Reads them again now. What can't be used is told, and what there was goes on. Blocks for as long as the files take.
-pub(in crate::serve) fn reload(tls: &Tls) {
+/// What is in use after a look: what there is now, or still what was last, if that is the same or can't be used. Then it is
+/// tried again at the next look: what was wrong (a file that may not be read) can be mended without writing it.
+fn used<T: PartialEq>(now: T, last: T, reload: impl FnOnce() -> bool) -> T {
+    if now == last || !reload() { last } else { now }
+}
+
+/// Reads them again now. What can't be used is told, and what there was goes on. Answers whether they are
+/// in use. Blocks for as long as the files take.
+pub(in crate::serve) fn reload(tls: &Tls) -> bool {
     match tls.reload() {
         Ok(()) => tracing::info!(files = ?tls, "certificates are read again"),
-        Err(error) => tracing::error!(%error, "certificates are not changed: those there were go on"),
+        Err(ref error) => {
+            tracing::error!(%error, "certificates are not changed: those there were go on");
+            return false;
+        }
     }
+    true
 }
 
 /// When each file was written.
 fn changed(tls: &Tls) -> Vec<Option<SystemTime>> {
     tls.files().map(|file| std::fs::metadata(file).and_then(|file| file.modified()).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_used_is_tried_again() {
+        assert_eq!(used(1, 1, || panic!("nothing has changed")), 1);
+        let seen = used(2, 1, || false);
+        let mut tried = false;
+        assert_eq!(
+            used(2, seen, || {
+                tried = true;
+                true
+            }),
+            2
+        );
+        assert!(tried, "a file that may be read now is left alone");
+        assert_eq!(used(2, 2, || panic!("it is in use")), 2);
+    }
 }
