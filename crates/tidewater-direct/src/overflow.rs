@@ -7,6 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::header;
 use tidewater_http::Body;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -49,9 +50,11 @@ impl Serving {
         let out = match self.route(verdict, peer) {
             None => NO_ROOM.to_vec(),
             Some(answering) => {
-                let (parts, body) = answering.await.into_parts();
+                let (mut parts, body) = answering.await.into_parts();
                 match body {
                     Body::Events(_) => {
+                        // What is told is not compressed.
+                        parts.headers.remove(header::CONTENT_ENCODING);
                         let mut out = answer::head(&parts, Framing::Close);
                         let retry = fastrand::u64(COME_BACK);
                         out.extend_from_slice(format!("retry: {retry}\n\n").as_bytes());

@@ -82,12 +82,13 @@ async fn i10_those_beyond_the_bound_are_told_to_come_back() {
         let mut streams = vec![site.stream().await, site.stream().await, site.stream().await];
         site.clients(3).await;
         let mut beyond = site.connect().await;
-        beyond.send("GET /events HTTP/1.1\r\nHost: x\r\nOrigin: https://app.example\r\n\r\n").await;
+        beyond.send("GET /events HTTP/1.1\r\nHost: x\r\nOrigin: https://app.example\r\nAccept-Encoding: gzip\r\n\r\n").await;
         let told = beyond.rest().await;
         let (head, body) = told.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("text/event-stream"), "{told}");
         let retry: u64 = body.strip_prefix("retry: ").unwrap().trim_end().parse().unwrap();
         assert!((5_000..15_000).contains(&retry) && body.ends_with("\n\n"), "{told}");
+        assert!(!head.contains("content-encoding"), "{told}");
         // What is no stream must not be told that it was done.
         for (request, status) in [
             ("POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "503"),

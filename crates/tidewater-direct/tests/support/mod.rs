@@ -17,7 +17,7 @@ use socket2::SockRef;
 use tidewater_core::{Message, memory::MemoryLog};
 use tidewater_direct::{Direct, Listener, Peer, Routes};
 use tidewater_http::Endpoint;
-use tidewater_hub::{Channel, ChannelBuilder, Hub};
+use tidewater_hub::{Channel, ChannelBuilder, Encoding, Hub};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -74,7 +74,7 @@ impl Site {
         let log = MemoryLog::new("site");
         let channel = channel(Hub::new().channel("site").source(log.source())).open().unwrap();
         channel.cursor().await.unwrap();
-        let endpoint = Endpoint::new(channel.clone()).publish(false);
+        let endpoint = Endpoint::new(channel.clone()).publish(false).compress(Encoding::ALL.iter().copied());
         let fallback = tower::service_fn(|request: Request<Incoming>| async move {
             let peer = request.extensions().get::<Peer>().map(ToString::to_string).unwrap_or_default();
             let mut response = Response::new(Full::new(Bytes::from_static(b"fallback")));
