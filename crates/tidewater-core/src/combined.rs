@@ -31,8 +31,9 @@ use crate::{
 /// different sources there is no order, as there is none between partitions.
 ///
 /// It can do what all of them can: with one that keeps nothing (core NATS) none is replayed from. A source that fails
-/// ends the subscription to all, and they go on together: nothing is lost, but the others wait for the one that is away.
-/// Give topics that mustn't wait for each other channels of their own.
+/// ends the subscription to all, and they go on together. The others wait for the one that is away: what they can replay
+/// is not lost, but what comes meanwhile to one that keeps nothing is, behind a gap. Give topics that mustn't wait for each
+/// other channels of their own.
 #[derive(Debug)]
 pub struct Combined(Vec<Arc<dyn Source>>);
 
