@@ -44,6 +44,12 @@ impl Head {
         self.bytes
     }
 
+    /// The `GET` that they begin with, be it what a [`Verdict::Stream`] is or not: for an answer that is the connection's last
+    /// and holds nothing of the channel, whatever else a reader could take it for.
+    pub(crate) fn asks(&self) -> Option<Box<Parts>> {
+        get(&self.bytes).map(|(parts, _)| Box::new(parts))
+    }
+
     /// What they begin with. Looks at each byte once until the head has ended.
     pub fn judge(&mut self) -> Verdict {
         const METHOD: &[u8] = b"GET ";
@@ -74,35 +80,43 @@ impl Head {
 
 /// A whole head.
 fn parse(bytes: &[u8]) -> Verdict {
+    match get(bytes) {
+        Some((parts, length)) if length == bytes.len() && is_plain(&parts) => {
+            Verdict::Stream(Box::new(parts))
+        }
+        _ => Verdict::Other,
+    }
+}
+
+/// Whether it can be read in one way only.
+fn is_plain(parts: &Parts) -> bool {
+    parts.version == Version::HTTP_11
+        && parts.headers.get_all(header::HOST).iter().count() == 1
+        && !OTHERS.iter().any(|name| parts.headers.contains_key(name))
+}
+
+/// A `GET` of HTTP/1 in origin form that the bytes begin with, and the length of its head.
+fn get(bytes: &[u8]) -> Option<(Parts, usize)> {
     let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut read = httparse::Request::new(&mut lines);
-    let Ok(httparse::Status::Complete(length)) = read.parse(bytes) else { return Verdict::Other };
-    let (Some("GET"), Some(target), Some(1)) = (read.method, read.path, read.version) else {
-        return Verdict::Other;
+    let Ok(httparse::Status::Complete(length)) = read.parse(bytes) else { return None };
+    let (Some("GET"), Some(target), Some(minor)) = (read.method, read.path, read.version) else {
+        return None;
     };
-    if length != bytes.len() || !target.starts_with('/') {
-        return Verdict::Other;
-    }
-    let Ok(uri) = target.parse::<Uri>() else { return Verdict::Other };
-    let mut headers = HeaderMap::with_capacity(read.headers.len());
-    for line in &*read.headers {
-        let name = HeaderName::from_bytes(line.name.as_bytes());
-        let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(line.value)) else {
-            return Verdict::Other;
-        };
-        headers.append(name, value);
-    }
-    if headers.get_all(header::HOST).iter().count() != 1
-        || OTHERS.iter().any(|name| headers.contains_key(name))
-    {
-        return Verdict::Other;
+    if !target.starts_with('/') {
+        return None;
     }
     let mut request = Request::new(());
     *request.method_mut() = Method::GET;
-    *request.uri_mut() = uri;
-    *request.version_mut() = Version::HTTP_11;
+    *request.uri_mut() = target.parse::<Uri>().ok()?;
+    *request.version_mut() = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
+    let mut headers = HeaderMap::with_capacity(read.headers.len());
+    for line in &*read.headers {
+        let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
+        headers.append(name, HeaderValue::from_bytes(line.value).ok()?);
+    }
     *request.headers_mut() = headers;
-    Verdict::Stream(Box::new(request.into_parts().0))
+    Some((request.into_parts().0, length))
 }
 
 /// What makes a `GET` more than a head.

@@ -15,6 +15,7 @@ use crate::{
     Peer,
     answer::{self, Framing},
     connection::Serving,
+    head::Verdict,
     listen::{Accepted, Kind, Socket},
 };
 
@@ -46,7 +47,12 @@ impl Serving {
         }
         #[cfg(not(feature = "tls"))]
         let _: &Kind = kind;
-        let Some((_, verdict)) = self.read_head(&socket, ASKING).await else { return };
+        let Some((head, verdict)) = self.read_head(&socket, ASKING).await else { return };
+        // A proxy may ask by HTTP/1.0, as nginx does by default: for a stream all the same.
+        let verdict = match verdict {
+            Verdict::Other => head.asks().map_or(Verdict::Other, Verdict::Stream),
+            verdict => verdict,
+        };
         let out = match self.route(verdict, peer) {
             None => NO_ROOM.to_vec(),
             Some(answering) => {

@@ -93,6 +93,10 @@ async fn i10_those_beyond_the_bound_are_told_to_come_back() {
         for (request, status) in [
             ("POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "503"),
             ("GET /page HTTP/1.1\r\nHost: x\r\n\r\n", "503"),
+            ("HEAD /events HTTP/1.1\r\nHost: x\r\n\r\n", "503"),
+            // Proxies ask for streams by these.
+            ("GET /events HTTP/1.0\r\n\r\n", "200"),
+            ("GET /events HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "200"),
             // What means it, still does.
             ("GET /events?since=never HTTP/1.1\r\nHost: x\r\n\r\n", "400"),
         ] {
@@ -100,6 +104,7 @@ async fn i10_those_beyond_the_bound_are_told_to_come_back() {
             beyond.send(request).await;
             let answer = beyond.rest().await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?}: {answer}");
+            assert_eq!(answer.contains("\r\n\r\nretry: "), status == "200", "{request:?}: {answer}");
         }
         site.publish("one");
         for stream in &mut streams {
