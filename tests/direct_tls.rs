@@ -224,10 +224,12 @@ async fn what_is_no_handshake_is_closed() {
         assert!(!answer.contains("HTTP/1.1"), "{begun:?}: {answer:?}");
     }
     let mut silent = site.connect().await;
+    let mut asks_nothing = Connection(connect(site.address, &made, "localhost", &[]).await.unwrap());
     http_2(&site, &made).await.ready().await.unwrap();
     let took = site.stop().await;
     assert!(took < Duration::from_secs(1), "a handshake is waited for: {took:?}");
     silent.rest().await;
+    asks_nothing.rest().await;
 }
 
 #[tokio::test]

@@ -84,7 +84,13 @@ where
             Io::Plain(io) => Box::pin(serve(io, service, activity, stopped, bounds)),
             #[cfg(feature = "tls")]
             Io::Tls(mut io) => Box::pin(async move {
-                match timeout(bounds.head_timeout, begin(&mut io)).await {
+                let mut ended = stopped.clone();
+                let begun = tokio::select! {
+                    begun = timeout(bounds.head_timeout, begin(&mut io)) => begun,
+                    // Nothing has been asked: a browser opens connections before it needs them.
+                    _ = ended.changed() => return,
+                };
+                match begun {
                     Ok(Ok(begun)) => serve(Begun::new(begun, io), service, activity, stopped, bounds).await,
                     Ok(Err(error)) => tracing::debug!(%error, "a TLS connection ended that had not begun"),
                     Err(_) => tracing::debug!("a TLS connection took too long to begin"),
