@@ -1,8 +1,8 @@
 //! `tidewater check`: whether a configuration is right.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tidewater::{Bounds, Source, Subscription, plugin::open_source};
+use tidewater::{Bounds, Combined, Source, Subscription, plugin::open_source};
 use tokio::time::timeout;
 
 use crate::{
@@ -90,21 +90,47 @@ fn connect(config: &Config, output: &mut Output) -> Result<(), Failure> {
     if failed.is_empty() { Ok(()) } else { Err(Failure::runtime(failed.join("\n"))) }
 }
 
-/// What a source holds. It is subscribed to for a moment: one that keeps nothing knows its bounds without its broker.
-async fn reached(source: &dyn Source) -> tidewater::Result<Bounds> {
-    drop(source.subscribe(Subscription::latest()).await?);
-    source.bounds().await
-}
-
 async fn bounds(channel: &ChannelConfig) -> Result<Bounds, String> {
-    let mut all = Bounds::default();
+    let mut sources = Vec::new();
     for url in &channel.source {
         let source = open_source(url.secret()).map_err(|error| error.to_string())?;
-        match timeout(PATIENCE, reached(&*source)).await {
-            Ok(Ok(bounds)) => all.topics.extend(bounds.topics),
-            Ok(Err(error)) => return Err(error.to_string()),
-            Err(_) => return Err(format!("{url} does not answer within {} s", PATIENCE.as_secs())),
-        }
+        sources.push((url.to_string(), source));
     }
-    Ok(all)
+    held(sources).await
+}
+
+/// What these sources hold as one, as the channel will find it: no topic may be in two of them. Each is subscribed to for a
+/// moment, by itself, so that the one that does not answer is named; and one that keeps nothing knows its bounds without its
+/// broker.
+async fn held(sources: Vec<(String, Arc<dyn Source>)>) -> Result<Bounds, String> {
+    for (name, source) in &sources {
+        answer(name, source.subscribe(Subscription::latest())).await?;
+    }
+    let all =
+        Combined::new(sources.into_iter().map(|(_, source)| source)).map_err(|error| error.to_string())?;
+    answer(&all.to_string(), all.bounds()).await
+}
+
+async fn answer<T>(name: &str, asked: impl Future<Output = tidewater::Result<T>>) -> Result<T, String> {
+    match timeout(PATIENCE, asked).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("{name} does not answer within {} s", PATIENCE.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidewater::memory::MemoryLog;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_topic_that_two_sources_have_is_told() {
+        let source =
+            |name: &str| (name.to_owned(), Arc::new(MemoryLog::new(name).source()) as Arc<dyn Source>);
+        let bounds = held(vec![source("a"), source("b")]).await.unwrap();
+        assert_eq!(bounds.topics.len(), 2);
+        let error = held(vec![source("a"), source("b"), source("a")]).await.unwrap_err();
+        assert!(error.contains("more than one of the sources") && error.contains("\"a\""), "{error}");
+    }
 }
