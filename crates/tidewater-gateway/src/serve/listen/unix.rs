@@ -89,11 +89,11 @@ fn make(path: &Path) -> io::Result<(UnixSocket, PathBuf)> {
 }
 
 fn bind_beside(path: &Path, number: u32) -> io::Result<(UnixSocket, PathBuf)> {
-    let mut own = path.as_os_str().to_owned();
-    own.push(format!(".{number}"));
+    // Short: there is room for some hundred bytes.
+    let own = path.with_file_name(format!(".{number}"));
     let socket = UnixSocket::new_stream()?;
     socket.bind(&own)?;
-    Ok((socket, own.into()))
+    Ok((socket, own))
 }
 
 fn refused(path: &Path, why: impl std::fmt::Display) -> Failure {
@@ -134,11 +134,14 @@ mod tests {
         assert!(path.exists());
         // Nor is what has the name under which it is made.
         let path = folder.join("other");
-        let beside = folder.join(format!("other.{}", process::id()));
+        let beside = folder.join(format!(".{}", process::id()));
         fs::write(&beside, "precious").unwrap();
         let (_listener, file) = bind(&path).await.unwrap();
         drop(file);
         assert_eq!(fs::read_to_string(&beside).unwrap(), "precious");
+        // Whatever may be a socket's path is one: macOS has room for 103 bytes, Linux for 107.
+        let path = folder.join("x".repeat(102 - folder.as_os_str().len()));
+        drop(bind(&path).await.unwrap());
         let error = bind(&folder.join("none/socket")).await.unwrap_err().to_string();
         assert!(error.contains("none/socket can't be listened on"), "{error}");
         fs::remove_dir_all(&folder).unwrap();
