@@ -125,3 +125,25 @@ fn what_needs_a_restart_is_named_and_stays() {
     gateway.signal(Signal::HUP);
     gateway.logged("reloaded: nothing has changed\n");
 }
+
+/// Nobody writes to a pipe a second time, and a signal after that must count.
+#[test]
+fn a_pipe_is_read_once() {
+    let file = File(std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("reload-pipe.toml"));
+    fs::remove_file(&file.0).ok();
+    assert!(std::process::Command::new("mkfifo").arg(&file.0).status().unwrap().success());
+    let writer = std::thread::spawn({
+        let path = file.0.clone();
+        move || fs::write(path, BEFORE).unwrap()
+    });
+    let gateway = Gateway::start(&["--config", file.path()]);
+    writer.join().unwrap();
+    gateway.signal(Signal::HUP);
+    gateway.logged("it is no regular file, and can't be read twice");
+    fs::remove_file(&file.0).unwrap();
+    file.write(&format!("{BEFORE}[channels.c]\nsource = 'memory:'\n"));
+    gateway.signal(Signal::HUP);
+    gateway.logged("reloaded: channels added: c");
+    let (_, listing) = request(&gateway.address, "GET /channels", &[], b"");
+    assert!(listing.contains("\"name\":\"c\""), "{listing}");
+}

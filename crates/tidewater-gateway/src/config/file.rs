@@ -18,16 +18,31 @@ const MAX_BYTES: u64 = 16 << 20;
 /// What a file says, or all that is wrong with how it is written.
 pub(super) fn read(path: &Path) -> Result<Table, Vec<Finding>> {
     let name: Arc<str> = path.display().to_string().into();
-    let unreadable = |why: &dyn std::fmt::Display| {
-        let at = Origin::File { path: name.clone(), line: 1, column: 1 };
-        vec![Finding::new("", Wrong { at, what: format!("the file can't be read: {why}") })]
-    };
+    let unreadable = |why: &dyn std::fmt::Display| unreadable(&name, why);
     let length = std::fs::metadata(path).map_err(|error| unreadable(&error))?.len();
     if length > MAX_BYTES {
         return Err(unreadable(&format_args!("it has {length} bytes, {MAX_BYTES} at most")));
     }
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
     parse(&name, &text)
+}
+
+/// The same once more. A pipe can't be: nobody may write to it any more, and whoever waits for that, waits for ever.
+///
+/// # Errors
+/// As [`read`], and for what is no regular file.
+#[cfg(unix)]
+pub(super) fn read_again(path: &Path) -> Result<Table, Vec<Finding>> {
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        let why = "it is no regular file, and can't be read twice";
+        return Err(unreadable(&path.display().to_string().into(), &why));
+    }
+    read(path)
+}
+
+fn unreadable(name: &Arc<str>, why: &dyn std::fmt::Display) -> Vec<Finding> {
+    let at = Origin::File { path: name.clone(), line: 1, column: 1 };
+    vec![Finding::new("", Wrong { at, what: format!("the file can't be read: {why}") })]
 }
 
 /// What a text says that is called `name`.

@@ -110,6 +110,13 @@ pub(crate) fn load(flags: &Flags) -> Result<Loaded, Vec<Finding>> {
     read(file, &env::variables(), flags)
 }
 
+/// [`load`], while what was loaded is served: from a file that can be read again.
+#[cfg(unix)]
+pub(crate) fn load_again(flags: &Flags) -> Result<Loaded, Vec<Finding>> {
+    let file = flags.config.as_deref().map(file::read_again).transpose()?;
+    read(file, &env::variables(), flags)
+}
+
 fn read(
     file: Option<Table>,
     variables: &[(String, OsString)],

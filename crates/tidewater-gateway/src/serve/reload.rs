@@ -38,7 +38,7 @@ fn reload(site: &Site, flags: &Flags) {
         tracing::warn!("not reloaded: it is draining");
         return;
     }
-    let loaded = match config::load(flags) {
+    let loaded = match config::load_again(flags) {
         Ok(loaded) => loaded,
         Err(findings) => {
             for finding in &findings {
