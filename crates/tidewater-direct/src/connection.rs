@@ -76,6 +76,10 @@ impl Serving {
         let header = Box::pin(listen::read_proxy_header(socket, peer, proxies));
         match timeout(HANDSHAKE_TIMEOUT, header).await {
             Ok(Ok(behind)) => return Some(behind),
+            // Whoever only looks whether the port is open, every few seconds.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                tracing::debug!(%peer, "a connection ended before a proxy's header")
+            }
             Ok(Err(error)) => {
                 tracing::warn!(%peer, %error, "a connection without a proxy's header is closed")
             }
