@@ -55,6 +55,14 @@ fn wrong_authorization_is_told_by_line_and_key_with_what_to_do() {
             &["f.toml:6:10: authorization.jwt.leeway: a leeway of 300s for tokens is too long: 60 s at most"],
         ),
         (
+            format!("[authorization.jwt]\n{secret}issuer = [true]\n{RULE}"),
+            &["f.toml:6:11: authorization.jwt.issuer: it is true or false: write a text"],
+        ),
+        (
+            format!("[authorization.jwt]\nsecret = '{}'\naudience = ['a', true]\n{RULE}", tidewater_secret()),
+            &["f.toml:5:18: authorization.jwt.audience: it is true or false: write a text"],
+        ),
+        (
             format!("[authorization.jwt]\n{secret}cookie = 'a b'\n{RULE}"),
             &["f.toml:6:10: authorization.jwt.cookie: \"a b\" is no name of a cookie"],
         ),
@@ -250,6 +258,14 @@ fn a_wrong_file_is_told_by_line_and_key_with_what_to_do() {
                 "f.toml:5:10: proxies.header: \"x-real-ip\": it is no forwarding header that is read (there are: \
                  x-forwarded-for, forwarded)",
             ],
+        ),
+        (
+            "[server]\nidle_timeout = '10ms'\n",
+            &["f.toml:4:16: server.idle_timeout: it has to be at least 1s"],
+        ),
+        (
+            "[limits]\nconnections_per_address = 0\n",
+            &["f.toml:4:27: limits.connections_per_address: 0: it has to be 1 at least; or \"off\""],
         ),
         (
             "[server]\nhead_timeout = '10ms'\nwrite_timeout = 'x'\n",
