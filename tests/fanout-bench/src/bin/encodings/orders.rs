@@ -1,8 +1,6 @@
 //! Events as applications have them: JSON of some 256 bytes, of which a part is the same in all, a part comes from a few
 //! words, and a part is numbers that nobody can guess.
 
-use std::fmt::Write as _;
-
 const STATES: [&str; 5] = ["created", "paid", "packed", "shipped", "delivered"];
 const CITIES: [&str; 8] = ["Lisbon", "Gdańsk", "Lyon", "Turin", "Aarhus", "Ghent", "Košice", "Graz"];
 const GOODS: [&str; 8] =
@@ -18,10 +16,7 @@ pub(crate) fn order(number: u64) -> String {
     };
     let mut of = |words: &[&'static str]| words[next(words.len() as u64) as usize];
     let (state, city, good) = (of(&STATES), of(&CITIES), of(&GOODS));
-    let mut data = String::with_capacity(280);
-    // Writing to a string can't fail.
-    let _ = write!(
-        data,
+    format!(
         "{{\"order\":{number},\"state\":\"{state}\",\"customer\":{{\"id\":\"c-{:08x}\",\"city\":\"{city}\"}},\"items\":[{{\"name\":\"{good}\",\"sku\":\"{:06x}\",\"quantity\":{}}}],\"total\":{}.{:02},\"currency\":\"EUR\",\"trace\":\"{:016x}\",\"updated_at\":\"2026-03-14T09:{:02}:{:02}.{:03}Z\"}}",
         next(1 << 32),
         next(1 << 24),
@@ -32,8 +27,7 @@ pub(crate) fn order(number: u64) -> String {
         number / 6000 % 60,
         number / 100 % 60,
         next(1000),
-    );
-    data
+    )
 }
 
 /// The number of an event's data.
