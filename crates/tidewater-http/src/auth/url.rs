@@ -230,21 +230,23 @@ impl Inner {
 
 /// The question, and what is the same for all that ask the same.
 fn question(ask: &Ask<'_>, url: &Url) -> std::result::Result<(Request<Full<Bytes>>, [u8; 32]), Refusal> {
-    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+    // Lossily it would be another key, and what is granted for that would count for this one.
+    let text = |key: &Bytes| {
+        let text = std::str::from_utf8(key).map(str::to_owned);
+        text.map_err(|_| Refusal::forbidden("a key that is not UTF-8 can't be asked for"))
+    };
     let body = match ask.action {
         Action::Read(selection) => json!({
             "action": "read",
             "channel": ask.channel,
             "topics": selection.topics,
-            "keys": selection.keys.iter().map(text).collect::<Vec<_>>(),
+            "keys": selection.keys.iter().map(text).collect::<std::result::Result<Vec<_>, _>>()?,
             "tags": selection.tags,
             "events": selection.events,
         }),
         Action::Publish { key, event } => {
-            if key.is_some_and(|key| std::str::from_utf8(key).is_err()) {
-                return Err(Refusal::forbidden("a key that is not UTF-8 can't be asked for"));
-            }
-            json!({ "action": "publish", "channel": ask.channel, "key": key.map(text), "event": event })
+            let key = key.map(text).transpose()?;
+            json!({ "action": "publish", "channel": ask.channel, "key": key, "event": event })
         }
     };
     let body = body.to_string();
