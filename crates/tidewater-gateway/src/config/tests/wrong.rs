@@ -157,7 +157,7 @@ fn what_may_be_meant_otherwise_is_told_and_secrets_are_not() {
 fn authorization_that_is_not_built_in_is_refused() {
     let told = load(&format!("{CHANNEL}[authorization.jwt]\nsecret = 'x'\n"), &[], &[]).unwrap_err();
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with("f.toml:3:16: authorization: this binary was built without it"), "{told:?}");
+    assert!(told[0].starts_with("f.toml:3:2: authorization: this binary was built without it"), "{told:?}");
 }
 
 /// Made, so that no secret stands in the source.
