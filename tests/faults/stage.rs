@@ -26,6 +26,9 @@ const AROUND: Duration = Duration::from_millis(600);
 /// glibc otherwise keeps what was freed of large messages, in more places each time: growth that is none of the gateway's
 /// own, and that would hide it.
 const GIVES_BACK: [&str; 2] = ["MALLOC_MMAP_THRESHOLD_", "131072"];
+/// All of a crowd comes from one address.
+const LIMITS: [[&str; 2]; 2] =
+    [["TIDEWATER_LIMITS__STREAMS_PER_ADDRESS", "off"], ["TIDEWATER_LIMITS__CONNECTIONS_PER_ADDRESS", "off"]];
 
 /// What a scenario is played with.
 #[derive(Clone, Copy, Debug)]
@@ -83,9 +86,9 @@ impl Stage {
     /// # Errors
     /// If it does not start.
     pub(crate) async fn new(plan: Plan, feed: Feed, partitions: u32) -> Result<Self> {
-        let gives_back = GIVES_BACK.map(str::to_owned).into();
+        let environment = LIMITS.into_iter().chain([GIVES_BACK]).map(|one| one.map(str::to_owned).into());
         let gateway =
-            Gateway::new(plan.server).channel("feed", &feed.url()).envs([gives_back]).start().await?;
+            Gateway::new(plan.server).channel("feed", &feed.url()).envs(environment).start().await?;
         gateway.until_live().await?;
         let (front, truth) = (gateway.address(), Truth::new(partitions as usize));
         Ok(Self { plan, feed, partitions, truth, gateway, front, crowd: None, load: None })
