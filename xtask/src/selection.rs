@@ -184,7 +184,19 @@ mod tests {
         let gateway: Vec<&str> = all.packages["tidewater-gateway"].iter().map(String::as_str).collect();
         assert_eq!(
             gateway,
-            ["authorization", "gzip", "kafka", "nats", "rocket", "salvo", "sse-tls", "tls", "warp", "zstd"]
+            [
+                "all-servers",
+                "authorization",
+                "gzip",
+                "kafka",
+                "nats",
+                "rocket",
+                "salvo",
+                "sse-tls",
+                "tls",
+                "warp",
+                "zstd"
+            ]
         );
         assert!(all.packages["tidewater-kafka"].is_empty(), "{:?}", all.packages["tidewater-kafka"]);
     }
@@ -203,7 +215,18 @@ mod tests {
         let features = |name: &str| some.packages[name].iter().cloned().collect::<Vec<_>>();
         assert_eq!(
             features("tidewater-gateway"),
-            ["authorization", "gzip", "nats", "rocket", "salvo", "sse-tls", "tls", "warp", "zstd"]
+            [
+                "all-servers",
+                "authorization",
+                "gzip",
+                "nats",
+                "rocket",
+                "salvo",
+                "sse-tls",
+                "tls",
+                "warp",
+                "zstd"
+            ]
         );
         assert_eq!(features("tidewater-tests"), ["nats", "tls"]);
         let facade = [

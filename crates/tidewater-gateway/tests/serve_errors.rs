@@ -34,7 +34,11 @@ fn a_wrong_configuration_is_exit_code_2_and_says_what_to_write() {
 #[cfg(not(feature = "warp"))]
 #[test]
 fn a_server_that_is_not_built_in_names_its_feature() {
-    run(&["serve", "--server", "warp"], b"").exits(2).says(&["\"warp\"", "--features warp", "hyper"]);
+    run(&["serve", "--server", "warp"], b"").exits(2).says(&[
+        "direct, hyper",
+        "\"all-servers\"",
+        "--features all-servers",
+    ]);
 }
 
 #[cfg(not(feature = "kafka"))]

@@ -15,10 +15,11 @@ use anyhow::Result;
 /// Runs all checks; each finding is a line.
 pub(crate) fn run() -> Result<ExitCode> {
     type Check = fn() -> Result<Vec<String>>;
-    let checks: [(&str, Check); 9] = [
+    let checks: [(&str, Check); 10] = [
         ("who may depend on whom", table::check),
         ("what each crate's tree never holds", trees::check_crates),
         ("what a feature leaves out", trees::check_features),
+        ("the shipped gateway has no framework", trees::check_shipped),
         ("the demo compiles no C", trees::check_no_c),
         ("the client and the server compile C for their TLS alone", trees::check_tls),
         ("authorization brings nothing unless it is chosen", trees::check_authorization),

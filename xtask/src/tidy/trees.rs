@@ -71,6 +71,16 @@ pub(super) fn check_features() -> Result<Vec<String>> {
     Ok(findings)
 }
 
+/// The gateway as it is shipped answers by itself: a framework in it would be there for nobody.
+pub(super) fn check_shipped() -> Result<Vec<String>> {
+    let shipped = tree("tidewater-gateway", None, "normal,build")?;
+    let mut findings = holds("tidewater-gateway with its default features", &shipped, FRAMEWORKS);
+    let all = tree("tidewater-gateway", Some(&["all-servers"]), "normal,build")?;
+    let lacks = ["warp", "rocket", "salvo"].iter().filter(|name| !all.contains(**name));
+    findings.extend(lacks.map(|name| format!("tidewater-gateway --features all-servers lacks {name}")));
+    Ok(findings)
+}
+
 /// Features that `package` has.
 fn features(package: &str) -> impl Iterator<Item = &'static (&'static str, &'static [&'static str])> {
     let more = if package == "tidewater" { FEATURES_OF_FACADE } else { &[] };

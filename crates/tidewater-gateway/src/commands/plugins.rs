@@ -42,9 +42,11 @@ fn print(plugins: &[&Plugin], output: &mut Output) -> Result<(), Failure> {
     output.line("\nWeb servers:\n")?;
     for kind in ServerKind::ALL {
         let note = match (kind.is_built_in(), kind == ServerKind::default()) {
-            (true, true) => "built in, the default",
-            (true, false) => "built in",
-            (false, _) => "not in this binary: build it with the feature of that name",
+            (true, true) => "built in, the default".to_owned(),
+            (true, false) => "built in".to_owned(),
+            (false, _) => {
+                format!("not in this binary: to have it, enable the feature \"{}\"", ServerKind::FEATURE)
+            }
         };
         output.line(format_args!("  {:<8}{note}", kind.name()))?;
     }

@@ -42,7 +42,7 @@ Examples:
       a file of the client's settings; a secret from the environment
   tidewater serve --config tidewater.toml
       all of it from a file; see docs/configuration.md and `tidewater check`
-  tidewater serve --listen 0.0.0.0:80 --server salvo --cors-origin https://app.example
+  tidewater serve --listen 0.0.0.0:80 --cors-origin https://app.example
 
 Without [authorization] in the configuration, whoever can reach the address can read every channel, and publish where
 that is allowed.

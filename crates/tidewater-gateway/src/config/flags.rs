@@ -37,7 +37,7 @@ pub(crate) struct Flags {
     /// How many connections there may be (as many as open files allow).
     #[arg(long, value_name = "NUMBER")]
     max_connections: Option<String>,
-    /// The web server: direct (the default), hyper, warp, rocket or salvo, as far as they are built in.
+    /// The web server: direct (the default) or hyper; warp, rocket or salvo in a build with the feature all-servers.
     #[arg(long, value_name = "SERVER")]
     server: Option<String>,
     /// A channel and its source. Repeat it for more. `memory:` alone is a log of the channel's own name; without any
@@ -202,13 +202,13 @@ impl TypedValueParser for ChannelParser {
     }
 }
 
-/// Splits `NAME=VALUE`.
 /// Splits `NAME=ENCODING,ENCODING`. A name alone has all there are.
 fn compress(text: &str) -> Result<(String, String), String> {
     let (name, encodings) = text.split_once('=').unwrap_or((text, "all"));
     Ok((name.to_owned(), encodings.to_owned()))
 }
 
+/// Splits `NAME=VALUE`.
 fn of_channel(text: &str, example: &str) -> Result<(String, String), String> {
     let (name, value) =
         text.split_once('=').ok_or_else(|| format!("it wants the name of a channel first: {example}"))?;

@@ -22,7 +22,10 @@ impl ServerKind {
     /// All of them, built in or not.
     pub(crate) const ALL: [Self; 5] = [Self::Direct, Self::Hyper, Self::Warp, Self::Rocket, Self::Salvo];
 
-    /// Its name, which is its feature's name too.
+    /// The feature that builds all of them in.
+    pub(crate) const FEATURE: &str = "all-servers";
+
+    /// Its name, which is the name of its own feature, too.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
@@ -70,8 +73,9 @@ impl FromStr for ServerKind {
             Self::ALL.into_iter().filter(|kind| kind.is_built_in()).map(Self::name).collect();
         Err(format!(
             "this binary was built without it (it has: {}); to have it, build tidewater-gateway with the feature \
-             {text:?}: cargo build -p tidewater-gateway --features {text}",
-            built_in.join(", ")
+             {feature:?}: cargo build -p tidewater-gateway --features {feature}",
+            built_in.join(", "),
+            feature = Self::FEATURE
         ))
     }
 }
