@@ -77,6 +77,30 @@ pub fn geckodriver() -> String {
     named("TIDEWATER_GECKODRIVER").unwrap_or_else(|| "geckodriver".to_owned())
 }
 
+/// The folder whose `node_modules` holds the packages of `tests/npm`.
+///
+/// # Errors
+/// If `TIDEWATER_NPM` is not set.
+pub fn npm() -> Result<PathBuf> {
+    variable("TIDEWATER_NPM", "packages from npm").map(PathBuf::from)
+}
+
+/// nginx's program.
+///
+/// # Errors
+/// If `TIDEWATER_NGINX` is not set or no file.
+pub fn nginx() -> Result<PathBuf> {
+    binary("TIDEWATER_NGINX", "nginx's program")
+}
+
+/// HAProxy's program.
+///
+/// # Errors
+/// If `TIDEWATER_HAPROXY` is not set or no file.
+pub fn haproxy() -> Result<PathBuf> {
+    binary("TIDEWATER_HAPROXY", "HAProxy's program")
+}
+
 fn binary(name: &str, what: &str) -> Result<PathBuf> {
     let path = PathBuf::from(variable(name, what)?);
     ensure!(path.is_file(), "{name}={} is no file; it should be {what}", path.display());

@@ -33,6 +33,7 @@ pub mod nats;
 mod nats_client;
 mod nats_server;
 mod nats_wire;
+pub mod npm;
 mod oracle;
 mod ports;
 mod process;

@@ -87,7 +87,9 @@ impl Bare {
         let table = process::output(&mut self.xtask(&["doctor"]))?;
         let downloads = workspace::target().join("services").display().to_string();
         let missing = table.lines().filter(|line| line.contains(" MISSING ")).count();
-        for name in ["make", "Java 17", "Kafka", "nats-server", "Chromium", "Firefox"] {
+        for name in
+            ["make", "Java 17", "Kafka", "nats-server", "Chromium", "Firefox", "npm", "nginx", "HAProxy"]
+        {
             let row = table.lines().find(|line| line.trim_start().starts_with(name));
             // A download of an earlier run is there for a newcomer's second run, too.
             ensure!(
@@ -141,7 +143,15 @@ impl Bare {
         let verdict = last.next().unwrap_or_default();
         let partial = last.next().unwrap_or_default();
         ensure!(verdict.contains(" passed, 0 failed"), "{verdict}");
-        for word in ["PARTIAL. Not run: kafka (", "nats (", "chromium (", "firefox (", "install: "] {
+        for word in [
+            "PARTIAL. Not run: kafka (",
+            "nats (",
+            "chromium (",
+            "firefox (",
+            "npm (",
+            "nginx (",
+            "install: ",
+        ] {
             ensure!(partial.contains(word), "no {word:?} in: {partial}");
         }
         fs::remove_file(log)?;

@@ -4,17 +4,19 @@
 
 mod browsers;
 mod build;
+mod npm;
 mod plan;
 mod system;
 mod tools;
 
-use std::{fmt, process::ExitCode};
+use std::{env, fmt, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
 
 pub(crate) use self::{
-    browsers::{exports as browsers, provide_geckodriver, versions as browser_versions},
+    browsers::{provide_geckodriver, versions as browser_versions},
+    npm::provide as provide_npm,
     plan::{Part, Plan, Required},
     system::System,
 };
@@ -26,7 +28,7 @@ pub(crate) const LACKS: u8 = 3;
 /// Arguments of `cargo xtask doctor`.
 #[derive(ClapArgs)]
 pub(crate) struct Args {
-    /// Ends with exit code 3 if these cannot run here: all, or a list of kafka, nats, chromium and firefox.
+    /// Ends with exit code 3 if these cannot run here: all, or a list of kafka, nats, chromium, firefox, npm, nginx and haproxy.
     #[arg(long, value_name = "PARTS")]
     require: Option<Required>,
     /// The brokers are to come from docker (compose.yaml).
@@ -66,7 +68,7 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(docker: bool) -> Self {
-        let named = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let named = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
         Self {
             docker,
             kafka_named: named("TIDEWATER_TEST_KAFKA"),
@@ -226,6 +228,11 @@ pub(crate) fn obtain_packages(context: &Context) -> Result<()> {
     if packages.is_empty() { Ok(()) } else { apt::install(&packages) }
 }
 
+/// What the tests are told of programs that are here: a variable for each.
+pub(crate) fn exports() -> impl Iterator<Item = (&'static str, PathBuf)> {
+    tools::exports()
+}
+
 /// What stands below the table: what will not run, and the one command that changes it.
 pub(crate) fn advice(needs: &[Need], plan: &Plan) -> String {
     let Some(partial) = plan.partial() else { return "Everything can run here.".to_owned() };
@@ -247,6 +254,11 @@ pub(crate) fn advice(needs: &[Need], plan: &Plan) -> String {
 }
 
 /// A program's place on PATH, by the first of its names that is there.
-fn first(programs: &[&str]) -> Option<std::path::PathBuf> {
+fn first(programs: &[&str]) -> Option<PathBuf> {
     programs.iter().find_map(|program| process::find(program))
+}
+
+/// The file that a variable names.
+fn named(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from).filter(|file| file.is_file())
 }

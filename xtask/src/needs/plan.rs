@@ -19,11 +19,26 @@ pub(crate) enum Part {
     Chromium,
     /// Those that need Firefox.
     Firefox,
+    /// Those that need packages from npm.
+    Npm,
+    /// Those that start an nginx.
+    Nginx,
+    /// Those that start an HAProxy.
+    Haproxy,
 }
 
 impl Part {
-    const ALL: [Self; 6] =
-        [Self::Kafka, Self::OwnKafka, Self::Nats, Self::OwnNats, Self::Chromium, Self::Firefox];
+    const ALL: [Self; 9] = [
+        Self::Kafka,
+        Self::OwnKafka,
+        Self::Nats,
+        Self::OwnNats,
+        Self::Chromium,
+        Self::Firefox,
+        Self::Npm,
+        Self::Nginx,
+        Self::Haproxy,
+    ];
 
     /// What a test's mark (`needs Kafka and Firefox: …`, in small letters) asks for.
     pub(crate) fn of_mark(mark: &str) -> Vec<Self> {
@@ -34,6 +49,9 @@ impl Part {
             (Self::OwnNats, "nats of its own"),
             (Self::Chromium, "chromium"),
             (Self::Firefox, "firefox"),
+            (Self::Npm, "npm"),
+            (Self::Nginx, "nginx"),
+            (Self::Haproxy, "haproxy"),
         ];
         let mut parts: Vec<Self> =
             words.iter().filter(|(_, word)| mark.contains(word)).map(|(part, _)| *part).collect();
@@ -55,6 +73,9 @@ impl Part {
             Self::OwnNats => "tests with a nats-server of their own",
             Self::Chromium => "chromium",
             Self::Firefox => "firefox",
+            Self::Npm => "npm",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
         }
     }
 
@@ -75,10 +96,21 @@ pub(crate) struct Required {
     nats: bool,
     chromium: bool,
     firefox: bool,
+    npm: bool,
+    nginx: bool,
+    haproxy: bool,
 }
 
 impl Required {
-    pub(crate) const ALL: Self = Self { kafka: true, nats: true, chromium: true, firefox: true };
+    pub(crate) const ALL: Self = Self {
+        kafka: true,
+        nats: true,
+        chromium: true,
+        firefox: true,
+        npm: true,
+        nginx: true,
+        haproxy: true,
+    };
 
     fn has(self, part: Part) -> bool {
         match part {
@@ -86,6 +118,9 @@ impl Required {
             Part::Nats | Part::OwnNats => self.nats,
             Part::Chromium => self.chromium,
             Part::Firefox => self.firefox,
+            Part::Npm => self.npm,
+            Part::Nginx => self.nginx,
+            Part::Haproxy => self.haproxy,
         }
     }
 }
@@ -102,7 +137,14 @@ impl FromStr for Required {
                 "nats" => required.nats = true,
                 "chromium" => required.chromium = true,
                 "firefox" => required.firefox = true,
-                other => return Err(format!("{other:?} is none of all, kafka, nats, chromium and firefox")),
+                "npm" => required.npm = true,
+                "nginx" => required.nginx = true,
+                "haproxy" => required.haproxy = true,
+                other => {
+                    return Err(format!(
+                        "{other:?} is none of all, kafka, nats, chromium, firefox, npm, nginx and haproxy"
+                    ));
+                }
             }
         }
         Ok(required)
@@ -232,13 +274,19 @@ mod tests {
         assert_eq!(Part::of_mark("needs a kafka of its own: run"), [Part::OwnKafka]);
         assert_eq!(Part::of_mark("needs kafka and a nats of its own: run"), [Part::Kafka, Part::OwnNats]);
         assert_eq!(Part::of_mark("needs nats and firefox: run"), [Part::Nats, Part::Firefox]);
+        assert_eq!(Part::of_mark("needs npm and chromium: run"), [Part::Chromium, Part::Npm]);
+        assert_eq!(
+            Part::of_mark("needs nats, nginx and firefox: run"),
+            [Part::Nats, Part::Firefox, Part::Nginx]
+        );
+        assert_eq!(Part::of_mark("needs haproxy: run"), [Part::Haproxy]);
         assert_eq!(Part::of_mark("needs the gateway: run"), []);
     }
 
     #[test]
     fn required_parts_are_a_list() {
         assert_eq!("all".parse(), Ok(Required::ALL));
-        assert_eq!("kafka, firefox,nats,chromium".parse(), Ok(Required::ALL));
+        assert_eq!("kafka, firefox,nats,chromium,npm,haproxy,nginx".parse(), Ok(Required::ALL));
         assert!("chrome".parse::<Required>().unwrap_err().contains("none of all"));
     }
 }

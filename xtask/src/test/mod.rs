@@ -52,7 +52,7 @@ pub(crate) struct Args {
     /// Tests this package only (repeatable).
     #[arg(short, long = "package", value_name = "NAME")]
     package: Vec<String>,
-    /// What must run: all, or a list of kafka, nats, chromium and firefox. If it cannot, nothing runs and the exit code is 3.
+    /// What must run: all, or a list of kafka, nats, chromium, firefox, npm, nginx and haproxy. If it cannot, nothing runs and the exit code is 3.
     #[arg(long, value_name = "PARTS")]
     require: Option<Required>,
     /// Takes the brokers from docker (compose.yaml) instead of starting them here.
@@ -78,13 +78,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         eprintln!("error: {error:#}\nWithout them:");
     }
     plan = Plan::new(&needs::probe(&context.obtained()));
-    if plan.runs(Part::Firefox)
-        && let Err(error) = needs::provide_geckodriver()
-    {
-        group::check_interrupted()?;
-        eprintln!("error: {error:#}");
-        plan.lack(Part::Firefox, error.to_string());
-    }
+    provide(&mut plan, Part::Firefox, needs::provide_geckodriver)?;
+    provide(&mut plan, Part::Npm, needs::provide_npm)?;
     if let Some(code) = lacks(&plan, required) {
         return Ok(code);
     }
@@ -158,6 +153,18 @@ fn look(context: &needs::Context) -> Plan {
     let plan = Plan::new(&needs);
     eprintln!("\n{}", needs::advice(&needs, &plan));
     plan
+}
+
+/// Gets what a part needs; a part for which that fails does not run.
+fn provide(plan: &mut Plan, part: Part, get: impl FnOnce() -> Result<()>) -> Result<()> {
+    if plan.runs(part)
+        && let Err(error) = get()
+    {
+        group::check_interrupted()?;
+        eprintln!("error: {error:#}");
+        plan.lack(part, error.to_string());
+    }
+    Ok(())
 }
 
 /// In CI a test that silently does not run is no test.
@@ -259,7 +266,7 @@ impl Run<'_> {
         command
             .args(&self.args.filters)
             .envs(self.brokers.exports.iter().cloned())
-            .envs(needs::browsers())
+            .envs(needs::exports())
             .env("TIDEWATER_BIN", self.binary);
         // For tests that break a broker: `$TIDEWATER_XTASK services --dir DIR up|kill|down kafka|nats`.
         command.env("TIDEWATER_XTASK", xtask);

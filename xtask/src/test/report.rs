@@ -100,7 +100,7 @@ impl Report {
             && self.ignored_pass
             && let Some(mark) = self.marks.get(&key())
         {
-            for need in ["Kafka", "NATS", "Chromium", "Firefox"] {
+            for need in ["Kafka", "NATS", "Chromium", "Firefox", "nginx", "HAProxy"] {
                 if mark.contains(&need.to_lowercase()) {
                     *self.by_need.entry(need).or_default() += 1;
                 }

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{CHROMIUM, is_snap, named, state, version};
-use crate::needs::{State, first};
+use super::{CHROMIUM, is_snap, state, version};
+use crate::needs::{State, first, named};
 
 pub(super) const VARIABLE: &str = "TIDEWATER_CHROMEDRIVER";
 

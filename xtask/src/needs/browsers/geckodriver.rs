@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{is_snap, named};
+use super::is_snap;
 use crate::{
-    needs::{State, first},
+    needs::{State, first, named},
     process, workspace,
 };
 

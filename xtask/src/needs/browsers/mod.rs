@@ -14,7 +14,7 @@ use std::{
 };
 
 pub(crate) use self::geckodriver::provide as provide_geckodriver;
-use super::{Need, Part, State, System};
+use super::{Need, Part, State, System, named};
 use crate::process;
 
 /// Every package that brings one of them, by Debian's name.
@@ -22,7 +22,7 @@ use crate::process;
 pub(super) const PACKAGES: [&str; 3] = ["chromium", "chromium-driver", "firefox-esr"];
 
 /// What the tests are told, as far as it is here: a variable for each program.
-pub(crate) fn exports() -> impl Iterator<Item = (&'static str, PathBuf)> {
+pub(super) fn exports() -> impl Iterator<Item = (&'static str, PathBuf)> {
     let programs = [
         (CHROMIUM.variable, CHROMIUM.locate()),
         (chromium::VARIABLE, chromium::driver()),
@@ -139,10 +139,6 @@ fn state(
         }
         None => State::missing_as(why, detail, packages),
     }
-}
-
-fn named(variable: &str) -> Option<PathBuf> {
-    env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from).filter(|file| file.is_file())
 }
 
 /// Whether this is Ubuntu's stub (a script that says `snap install`, or starts the snap) or a snap itself.
