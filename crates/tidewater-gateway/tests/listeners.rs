@@ -87,6 +87,7 @@ fn administration_is_elsewhere() {
             ("GET /health/live", 404, 200),
             ("GET /health/ready", 404, 200),
             ("GET /channels/nope", 404, 404),
+            ("GET /tidewater.js", 200, 200),
             ("POST /channels/demo", 202, 202),
             ("HEAD /channels/demo", 200, 200),
             ("PUT /channels/demo", 405, 405),

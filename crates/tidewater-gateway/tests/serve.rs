@@ -52,6 +52,42 @@ fn every_server_answers_the_same_routes() {
 }
 
 #[test]
+fn every_server_has_the_browser_helper() {
+    for server in servers() {
+        let gateway = Gateway::start(&["--server", server, "--cors-origin", "https://app.example"]);
+        let origin = ("origin", "https://app.example");
+        let (answer, text) = request(&gateway.address, "GET /tidewater.js", &[origin], b"");
+        assert!(answer.status == 200 && text.contains("export function source("), "{server}: {answer:?}");
+        for (name, value) in [
+            ("content-type", "text/javascript; charset=utf-8"),
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-cache"),
+            ("access-control-allow-origin", "https://app.example"),
+        ] {
+            assert_eq!(answer.header(name), Some(value), "{server}");
+        }
+        let tag = answer.header("etag").unwrap();
+        for known in [tag, "*", &format!("\"other\", W/{tag}")] {
+            let headers = [("if-none-match", known), origin];
+            let (answer, text) = request(&gateway.address, "GET /tidewater.js", &headers, b"");
+            assert_eq!(
+                (answer.status, &*text, answer.header("etag")),
+                (304, "", Some(tag)),
+                "{server}: {known}"
+            );
+        }
+        let (answer, text) =
+            request(&gateway.address, "GET /tidewater.js", &[("if-none-match", "\"other\"")], b"");
+        assert!(answer.status == 200 && !text.is_empty(), "{server}: {answer:?}");
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{server}");
+        let (answer, _) = request(&gateway.address, "HEAD /tidewater.js", &[], b"");
+        assert_eq!((answer.status, answer.header("etag")), (200, Some(tag)), "{server}");
+        let (answer, _) = request(&gateway.address, "POST /tidewater.js", &[], b"");
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")), "{server}");
+    }
+}
+
+#[test]
 fn what_is_published_is_streamed_and_resumed() {
     for server in servers() {
         let gateway = Gateway::start(&["--server", server]);

@@ -1,7 +1,7 @@
 //! What `tidewater serve` is made of.
 //!
 //! ```text
-//! Config ─> Site (channels, page, health: what is answered; SIGHUP changes it) ─> direct (and hyper) | warp | rocket | salvo (who answers)
+//! Config ─> Site (channels, page, scripts, health: what is answered; SIGHUP changes it) ─> direct (and hyper) | warp | rocket | salvo (who answers)
 //! ```
 //!
 //! [`Site`] knows every route and is written once. The web servers differ in who carries the request to it: a channel's
@@ -20,6 +20,7 @@ mod rocket;
 mod routes;
 #[cfg(feature = "salvo")]
 mod salvo;
+mod script;
 mod shutdown;
 mod site;
 #[cfg(feature = "warp")]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tidewater::http::{Action, Ask, Authorizer, Body, Grant, Head, Refusal, Rejection, Selection};
 
 use super::{
-    health, page,
+    health, page, script,
     site::{Now, Served, Site},
 };
 
@@ -18,7 +18,7 @@ pub(super) const CHANNELS: &str = "/channels";
 pub(super) enum Viewer {
     /// Whoever reaches the gateway: with authorization, they see what they may read, and no more.
     Anybody,
-    /// The same where all but the channels is elsewhere.
+    /// The same where all but the channels and the scripts is elsewhere.
     ChannelsOnly,
     /// Whoever reaches the administration's own listeners.
     Operator,
@@ -28,6 +28,15 @@ impl Site {
     /// The answer to everything but a channel: small.
     pub(super) async fn plain(&self, viewer: Viewer, path: &str, head: Head<'_>) -> Response<Bytes> {
         let now = self.now();
+        // Code that is public, also where the rest is elsewhere.
+        if let Some(script) = script::at(path) {
+            if !is_read(head.method) {
+                return method_not_allowed(head.method, path, "GET, HEAD");
+            }
+            let mut response = script.response(head.headers);
+            now.cors.apply(head.headers, response.headers_mut());
+            return response;
+        }
         let viewer = match now.authorizer() {
             None if viewer == Viewer::Anybody => Viewer::Operator,
             _ => viewer,
@@ -39,7 +48,7 @@ impl Site {
                 _ => unknown(&now, path, head).await,
             };
         }
-        if ![Method::GET, Method::HEAD].contains(head.method) {
+        if !is_read(head.method) {
             return method_not_allowed(head.method, path, "GET, HEAD");
         }
         // What HEAD leaves out is left to the web server.
@@ -130,6 +139,10 @@ fn not_found(now: &Now, path: &str) -> Response<Bytes> {
         None => format!("there is nothing at {path} (the channels are at {CHANNELS}/NAME: {names})"),
     };
     json_response(StatusCode::NOT_FOUND, &json!({ "error": error }))
+}
+
+fn is_read(method: &Method) -> bool {
+    [Method::GET, Method::HEAD].contains(method)
 }
 
 /// An answer of JSON that nobody keeps.
