@@ -231,6 +231,7 @@ mod tests {
         assert_eq!(features("tidewater-tests"), ["nats", "tls"]);
         let facade = [
             "authorize-url",
+            "axum",
             "codec",
             "direct",
             "direct-tls",
@@ -258,7 +259,7 @@ mod tests {
         assert!(some.packages["tidewater-direct"].is_empty(), "the same of the server");
         assert!(some.packages.contains_key("tidewater-sse-service"));
         let facade = Vec::from_iter(&some.packages["tidewater"]);
-        assert_eq!(facade, ["codec", "direct", "gzip", "json", "rocket", "salvo", "sse", "warp"]);
+        assert_eq!(facade, ["axum", "codec", "direct", "gzip", "json", "rocket", "salvo", "sse", "warp"]);
         assert!(!some.packages["tidewater-gateway"].contains("sse-tls"));
         let args = some.args(&[]).unwrap().join(" ");
         assert!(args.starts_with("--workspace --exclude bridge"), "{args}");

@@ -6,7 +6,7 @@
 //!
 //! # async fn run() -> tidewater_core::Result<()> {
 //! let channel = Hub::new().channel("orders").source("memory:orders").open()?;
-//! // A `tower::Service`: axum and plain hyper mount it as it is.
+//! // A `tower::Service`: plain hyper mounts it as it is.
 //! let endpoint = Endpoint::new(channel).cors(Cors::origins(["https://app.example"])?);
 //! # Ok(()) }
 //! ```

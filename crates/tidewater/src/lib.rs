@@ -1,5 +1,5 @@
 //! Tidewater brings broker topics to browsers: Kafka topics, NATS subjects and JetStream streams as
-//! `text/event-stream`, through warp, rocket and salvo, with exact resume.
+//! `text/event-stream`, through axum, warp, rocket and salvo, with exact resume.
 //!
 //! A Kafka topic in a warp application, each user with the messages of their own key (features `kafka` and `warp`):
 //!
@@ -30,11 +30,12 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | | the `memory:` source and sink, and [`http::Endpoint`], a `tower::Service` for axum and plain hyper |
+//! | | the `memory:` source and sink, and [`http::Endpoint`], a `tower::Service`, which plain hyper mounts as it is |
 //! | `kafka` | `kafka://` |
 //! | `nats` | `nats://` and `jetstream://` |
 //! | `direct` | `tidewater::direct`: a server of its own, whose streams cost what the kernel costs, beside any hyper or tower service |
 //! | `direct-tls` | `direct` with TLS and HTTP/2 |
+//! | `axum` | `tidewater::axum` |
 //! | `warp` | `tidewater::warp` |
 //! | `rocket` | `tidewater::rocket` |
 //! | `salvo` | `tidewater::salvo` |
@@ -66,6 +67,8 @@ pub use tidewater_hub::{
     UpstreamState,
 };
 
+#[cfg(feature = "axum")]
+pub use tidewater_axum as axum;
 pub use tidewater_core as core;
 #[cfg(feature = "direct")]
 pub use tidewater_direct as direct;

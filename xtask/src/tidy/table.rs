@@ -42,6 +42,7 @@ const TABLE: &[Row] = &[
     Row { name: "tidewater-nats", own: &[CORE], foreign: &["async-nats"], optional: &[] },
     Row { name: "tidewater-sse", own: &[CORE], foreign: HTTP_CLIENT, optional: &[] },
     Row { name: "tidewater-direct", own: &[CORE, HUB, HTTP], foreign: HTTP_SERVING, optional: &[] },
+    Row { name: "tidewater-axum", own: &[CORE, HUB, HTTP], foreign: with_http::AXUM, optional: &[] },
     Row { name: "tidewater-warp", own: &[CORE, HUB, HTTP], foreign: with_http::WARP, optional: &[] },
     Row { name: "tidewater-rocket", own: &[CORE, HUB, HTTP], foreign: with_http::ROCKET, optional: &[] },
     Row { name: "tidewater-salvo", own: &[CORE, HUB, HTTP], foreign: with_http::SALVO, optional: &[] },
@@ -54,6 +55,7 @@ const TABLE: &[Row] = &[
             "tidewater-kafka",
             "tidewater-nats",
             "tidewater-direct",
+            "tidewater-axum",
             "tidewater-warp",
             "tidewater-rocket",
             "tidewater-salvo",
@@ -77,6 +79,8 @@ const TABLE: &[Row] = &[
 
 /// The HTTP crates and one framework.
 mod with_http {
+    pub(super) const AXUM: &[&str] =
+        &["axum", "http", "http-body", "http-body-util", "tower", "tower-service", "hyper", "hyper-util"];
     pub(super) const WARP: &[&str] =
         &["warp", "http", "http-body", "http-body-util", "tower", "tower-service", "hyper", "hyper-util"];
     pub(super) const ROCKET: &[&str] =
@@ -224,6 +228,7 @@ mod tests {
             ("tidewater-hub", Dependency { dev: true, ..on("warp", false) }),
             ("tidewater-kafka", on("async-nats", false)),
             ("tidewater-kafka", on("tidewater-nats", true)),
+            ("tidewater-axum", on("warp", false)),
             ("tidewater-warp", on("salvo", false)),
             ("tidewater-warp", on("tidewater-rocket", true)),
             ("tidewater-http", on("hyper", false)),

@@ -19,8 +19,11 @@ const FEATURES: &[(&str, &[&str])] = &[
 ];
 
 /// The same, of what the facade has and the gateway has not.
-const FEATURES_OF_FACADE: &[(&str, &[&str])] =
-    &[("sse", &["iri-string", "tidewater-sse"]), ("direct", &["tidewater-direct"])];
+const FEATURES_OF_FACADE: &[(&str, &[&str])] = &[
+    ("axum", &["axum", "axum-core", "tidewater-axum"]),
+    ("sse", &["iri-string", "tidewater-sse"]),
+    ("direct", &["tidewater-direct"]),
+];
 
 /// Packages that compile C or look for C libraries in a build script.
 const C_BUILDERS: &[&str] = &[
