@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn without_kafka_what_brings_it_is_left_out() {
         let some = Selection::new(false, true).unwrap();
-        for name in ["tidewater-kafka", "warp-kafka", "bridge"] {
+        for name in ["tidewater-kafka", "axum-kafka", "warp-kafka", "bridge"] {
             assert!(some.left_out.contains(name), "{name}: {some:?}");
         }
         for name in
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(facade, ["axum", "codec", "direct", "gzip", "json", "rocket", "salvo", "sse", "warp"]);
         assert!(!some.packages["tidewater-gateway"].contains("sse-tls"));
         let args = some.args(&[]).unwrap().join(" ");
-        assert!(args.starts_with("--workspace --exclude bridge"), "{args}");
+        assert!(args.starts_with("--workspace --exclude axum-kafka"), "{args}");
         assert!(
             args.contains("tidewater/warp") && !args.contains("/kafka") && !args.contains("/nats"),
             "{args}"
