@@ -206,6 +206,19 @@ pub enum GapReason {
 }
 
 impl GapReason {
+    /// Every reason.
+    pub const ALL: &'static [Self] = &[
+        Self::Retention,
+        Self::Epoch,
+        Self::Ahead,
+        Self::Unreadable,
+        Self::Replay,
+        Self::Lag,
+        Self::Conflated,
+        Self::Lost,
+        Self::Map,
+    ];
+
     /// The reason as it stands in a gap event.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -103,7 +106,7 @@ impl Channel {
     /// What a client gets that can't be served now, for a reason that passes by itself: a stream that says when to come back, each
     /// at a time of its own, and ends (I10).
     pub fn come_back(&self) -> EventStream {
-        EventStream::closed(self.shared.jittered_retry())
+        EventStream::sent_away(&self.shared)
     }
 
     /// Where the channel is now: the id to start from for whoever shows the state of the world and then its changes.
@@ -158,23 +161,41 @@ impl Channel {
     /// How it is.
     pub fn status(&self) -> Status {
         let shared = &self.shared;
-        let (counts, rendered) = (&shared.counts, &shared.render.counts);
+        let (counts, rendered, origin) = (&shared.counts, &shared.render.counts, &shared.origin);
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let (events_out, bytes_out) = counts.sent.read();
+        let (backfill_readers, backfill_readers_most, backfill_waiting) = origin.readers.of(&shared.name);
         let state = shared.lock();
         Status {
             upstream: state.upstream,
             error: state.error.clone(),
+            lag: origin.lag(),
+            resubscriptions: count(&origin.subscriptions).saturating_sub(1),
+            stalls: count(&origin.stalls),
+            events_in: count(&counts.events_in),
+            bytes_in: count(&counts.bytes_in),
+            last_event: state.last_event.map(|came| came.elapsed()),
+            events_out,
+            bytes_out,
             clients: state.waiters.len(),
-            opened: counts.opened.load(Ordering::Relaxed),
+            opened: count(&counts.opened),
+            sent_away: count(&counts.sent_away),
             log_events: state.log.as_ref().map_or(0, |log| log.events()),
             log_bytes: state.log.as_ref().map_or(0, |log| log.bytes()),
-            gaps: counts.gaps.load(Ordering::Relaxed),
-            resumes_from_log: counts.resumes_from_log.load(Ordering::Relaxed),
-            resumes_from_broker: counts.resumes_from_broker.load(Ordering::Relaxed),
-            lagged: counts.lagged.load(Ordering::Relaxed),
-            stalls: shared.origin.stalls.load(Ordering::Relaxed),
-            map_failures: rendered.map_failures.load(Ordering::Relaxed),
-            names_replaced: rendered.names_replaced.load(Ordering::Relaxed),
-            binary_payloads: rendered.binary.load(Ordering::Relaxed),
+            channel_gaps: counts.channel_gaps.read(),
+            gaps: counts.gaps.read(),
+            resumes_from_log: count(&counts.resumes_from_log),
+            resumes_from_broker: count(&counts.resumes_from_broker),
+            resumes_with_gap: count(&counts.resumes_with_gap),
+            lagged: count(&counts.lagged),
+            lag_disconnects: count(&counts.lag_disconnects),
+            backfill_readers,
+            backfill_readers_most,
+            backfill_waiting,
+            backfill_segments: count(&counts.segments),
+            map_failures: count(&rendered.map_failures),
+            names_replaced: count(&rendered.names_replaced),
+            binary_payloads: count(&rendered.binary),
         }
     }
 

@@ -34,6 +34,7 @@
 //! | `log` | the bounded log, what lies in it, and the newest message of each key: pure |
 //! | `select` | what a client wants, whom a message wakes, and whose time is over: pure |
 //! | `state` | log and waiters under one lock |
+//! | `status`, `counts` | how a channel is, and what it counts for that |
 //! | `encoding` | what batches become in gzip and zstd, once for all clients |
 //! | `resume` | where a client starts, how far back it may go, and what it gets on its own path: pure, but for what has to be asked |
 //! | `ask` | what the source is asked while a client waits |
@@ -47,6 +48,7 @@ mod ask;
 mod backfill;
 mod builder;
 mod channel;
+mod counts;
 mod encoding;
 mod hub;
 mod log;
@@ -70,5 +72,5 @@ pub use log::LogBounds;
 pub use resume::Resume;
 pub use select::{Pattern, Select};
 pub use settings::{AllowedReplay, LagPolicy, MapFailure, Prewarm, UnknownLagPolicy};
-pub use status::{Status, UpstreamState};
+pub use status::{Gaps, Lag, Status, UpstreamState};
 pub use stream::EventStream;

@@ -19,7 +19,6 @@ use tidewater_core::{
 use tokio::time::Instant;
 
 use crate::{
-    encoding::packed::Packed,
     log::frame::{Anew, At, Batch, Facets, Frame, Kind, new_epoch},
     settings::MapFailure,
     wire::{self, Told, epoch_of},
@@ -280,8 +279,7 @@ impl Press {
         let mut bytes = Vec::from(std::mem::take(&mut self.open.bytes));
         bytes.shrink_to_fit();
         let bytes = Bytes::from(bytes);
-        let (at, packed) = (Instant::now(), Packed::default());
-        self.done.push(Pressed::Batch(Batch { first: 0, start, end, frames, bytes, at, packed }));
+        self.done.push(Pressed::Batch(Batch::new(start, end, frames, bytes, Instant::now())));
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     backfill::{Backfill, prewarm},
+    counts::Counts,
     encoding::{Item, packed::Cells},
     log::Log,
     render::{Pressed, Render},
@@ -37,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) render: Render,
     pub(crate) backfill: Backfill,
     pub(crate) limits: Limits,
-    pub(crate) counts: StreamCounts,
+    pub(crate) counts: Counts,
     state: Mutex<State>,
     /// When clients are due a heartbeat.
     pub(crate) clock: Clock,
@@ -52,16 +53,6 @@ pub(crate) struct Shared {
     pub(crate) clients: watch::Sender<usize>,
 }
 
-/// What became of clients.
-#[derive(Debug, Default)]
-pub(crate) struct StreamCounts {
-    pub(crate) opened: AtomicU64,
-    pub(crate) gaps: AtomicU64,
-    pub(crate) resumes_from_log: AtomicU64,
-    pub(crate) resumes_from_broker: AtomicU64,
-    pub(crate) lagged: AtomicU64,
-}
-
 /// What the lock guards.
 pub(crate) struct State {
     /// `None` until the upstream subscription has started once.
@@ -71,6 +62,8 @@ pub(crate) struct State {
     pub(crate) upstream: UpstreamState,
     pub(crate) error: Option<Arc<Error>>,
     pub(crate) draining: bool,
+    /// When the last event came.
+    pub(crate) last_event: Option<Instant>,
     /// Counted up when the upstream's log turned out shorter than ours: every stream of an older one ends.
     pub(crate) generation: u64,
     /// The cursor block at the head, made when first asked for.
@@ -97,7 +90,7 @@ impl Shared {
             render,
             backfill: Backfill::default(),
             limits: Limits::default(),
-            counts: StreamCounts::default(),
+            counts: Counts::default(),
             state: Mutex::new(State {
                 log: None,
                 waiters: Waiters::default(),
@@ -105,6 +98,7 @@ impl Shared {
                 upstream: UpstreamState::Starting,
                 error: None,
                 draining: false,
+                last_event: None,
                 generation: 0,
                 heartbeat: None,
             }),
@@ -168,6 +162,10 @@ impl Shared {
             for pressed in pressed {
                 match pressed {
                     Pressed::Batch(batch) => {
+                        self.counts.came(&batch);
+                        if batch.others < batch.frames.len() {
+                            state.last_event = Some(batch.at);
+                        }
                         let batch = log.append(batch);
                         state.waiters.appended(&batch, &mut wakers);
                     }
@@ -221,8 +219,14 @@ impl Shared {
         self.clients.send_modify(|count| *count = if comes { *count + 1 } else { count.saturating_sub(1) });
     }
 
+    /// What a client gets that is sent away: its last block (I10).
+    pub(crate) fn send_away(&self) -> Bytes {
+        self.counts.sent_away.fetch_add(1, Ordering::Relaxed);
+        wire::come_back(self.jittered_retry())
+    }
+
     /// A reconnection time for a client that is sent away: spread, and never under 500 ms.
-    pub(crate) fn jittered_retry(&self) -> Duration {
+    fn jittered_retry(&self) -> Duration {
         let most = (self.settings.retry * 2).max(Duration::from_secs(2));
         wire::MIN_RETRY + most.saturating_sub(wire::MIN_RETRY).mul_f64(fastrand::f64())
     }
@@ -237,7 +241,7 @@ impl State {
             wire::cursor(&mut out, &head);
             (out.freeze(), Arc::default())
         });
-        Item { bytes: bytes.clone(), cells: Some(cells.clone()) }
+        Item { bytes: bytes.clone(), events: 0, cells: Some(cells.clone()) }
     }
 
     /// Removes what has become too old.

@@ -62,8 +62,8 @@ pub use tidewater_core::{
     inventory, memory, payload, plugin, sse,
 };
 pub use tidewater_hub::{
-    AllowedReplay, Channel, ChannelBuilder, Encoding, EventStream, Hub, IntoSink, IntoSource, LagPolicy,
-    LogBounds, MapFailure, Pattern, Prewarm, Published, Resume, Select, Status, UnknownLagPolicy,
+    AllowedReplay, Channel, ChannelBuilder, Encoding, EventStream, Gaps, Hub, IntoSink, IntoSource, Lag,
+    LagPolicy, LogBounds, MapFailure, Pattern, Prewarm, Published, Resume, Select, Status, UnknownLagPolicy,
     UpstreamState,
 };
 

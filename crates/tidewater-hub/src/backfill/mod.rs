@@ -24,7 +24,7 @@ mod segment;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -155,6 +155,8 @@ async fn fill(shared: &Arc<Shared>, mut permit: Box<Permit>) -> Result<Arc<Segme
         None => Reader::open(shared, &wanted).await?,
     };
     let (segment, goes_on) = reader.fill(shared, &wanted).await?;
+    shared.counts.segments.fetch_add(1, Ordering::Relaxed);
+    segment.batches.iter().for_each(|batch| shared.counts.has_gaps(batch));
     let segment = Arc::new(segment);
     // One that is not kept is gone at once, and whoever waits for it asks again.
     if shared.backfill.keep(&segment, starts) && goes_on {

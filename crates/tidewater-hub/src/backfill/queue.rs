@@ -87,6 +87,17 @@ impl<R> Queue<R> {
         self.running.len()
     }
 
+    /// How many of them are for this channel.
+    pub(super) fn running_for(&self, channel: &Arc<str>) -> usize {
+        self.running.iter().filter(|running| Arc::ptr_eq(&running.ask.channel, channel)).count()
+    }
+
+    /// How many wait for this channel and are not `gone`.
+    pub(super) fn waiting_for(&self, channel: &Arc<str>, gone: impl Fn(&R) -> bool) -> usize {
+        let waits = |(ask, reply): &&(Ask, R)| Arc::ptr_eq(&ask.channel, channel) && !gone(reply);
+        self.waiting.iter().filter(waits).count()
+    }
+
     /// A reader that is under way and comes by here soon: told when it has ended.
     pub(super) fn passing(&self, ask: &Ask) -> Option<watch::Receiver<()>> {
         let wanted = ask.wanted.as_ref().filter(|_| ask.follows)?;

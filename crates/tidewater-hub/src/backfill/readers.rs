@@ -83,6 +83,13 @@ impl Readers {
         receiver.await.unwrap_or_else(|_| Turn::Follow(watch::channel(()).1))
     }
 
+    /// How many read for a channel, how many may at a time in all, and how many of its pieces wait.
+    pub(crate) fn of(&self, channel: &Arc<str>) -> (usize, usize, usize) {
+        let queue = &self.lock().queue;
+        let waiting = queue.waiting_for(channel, oneshot::Sender::is_closed);
+        (queue.running_for(channel), queue.readers(), waiting)
+    }
+
     /// Ends subscriptions that nobody has gone on with.
     pub(super) fn cool(&self) {
         let old: Vec<_> = self.lock().warm.extract_if(.., |warm| warm.since.elapsed() >= WARM).collect();

@@ -88,12 +88,15 @@ impl FromStr for Encoding {
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) bytes: Bytes,
+    /// The messages in them.
+    pub(crate) events: usize,
     pub(crate) cells: Option<std::sync::Arc<Cells>>,
 }
 
-impl From<Bytes> for Item {
-    fn from(bytes: Bytes) -> Self {
-        Self { bytes, cells: None }
+impl Item {
+    /// One client's own.
+    pub(crate) fn own(bytes: Bytes, events: usize) -> Self {
+        Self { bytes, events, cells: None }
     }
 }
 

@@ -57,6 +57,13 @@ pub(crate) struct Facets {
     pub(crate) tags: Vec<Box<str>>,
 }
 
+impl Frame {
+    /// Whether it is a message, and not left out.
+    pub(crate) fn is_message(&self) -> bool {
+        matches!(self.kind, Kind::Message(..))
+    }
+}
+
 impl Kind {
     /// Roughly the memory behind it.
     pub(crate) fn size(&self) -> usize {
@@ -104,6 +111,8 @@ pub(crate) struct Batch {
     /// The node's cursor after the last.
     pub(crate) end: Arc<Cursor>,
     pub(crate) frames: Box<[Frame]>,
+    /// How many entries are no messages, or are left out.
+    pub(crate) others: usize,
     pub(crate) bytes: Bytes,
     /// When it was appended.
     pub(crate) at: Instant,
@@ -112,6 +121,26 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// Entries that follow each other, and their bytes.
+    pub(crate) fn new(
+        start: Arc<Cursor>,
+        end: Arc<Cursor>,
+        frames: Box<[Frame]>,
+        bytes: Bytes,
+        at: Instant,
+    ) -> Self {
+        let others = frames.iter().filter(|frame| !frame.is_message()).count();
+        Self { first: 0, start, end, frames, others, bytes, at, packed: Packed::default() }
+    }
+
+    /// How many of these entries are messages.
+    pub(crate) fn messages(&self, entries: Range<usize>) -> usize {
+        if self.others == 0 {
+            return entries.len();
+        }
+        self.frames[entries].iter().filter(|frame| frame.is_message()).count()
+    }
+
     /// The number of the entry after the last.
     pub(crate) fn next(&self) -> u64 {
         self.first + self.frames.len() as u64
@@ -161,6 +190,7 @@ impl Batch {
             start: first.start.clone(),
             end: last.end.clone(),
             frames: frames.into(),
+            others: batches.iter().map(|batch| batch.others).sum(),
             bytes: bytes.freeze(),
             at: first.at,
             packed: Packed::of(batches.iter().map(|batch| (&batch.packed, batch.frames.len(), &batch.end))),

@@ -16,6 +16,15 @@ pub(crate) struct Walk {
     pub(crate) cursor: Cursor,
 }
 
+/// How far a client has come in a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    /// The index to go on from.
+    pub(crate) next: usize,
+    /// The messages that were written.
+    pub(crate) events: usize,
+}
+
 /// What becomes of one entry for this client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -91,7 +100,7 @@ impl Walk {
     }
 
     /// Walks a batch from `index` on and writes what is new and wanted, until `out` holds `limit` bytes or `steps`
-    /// entries were looked at. Gives the index to go on from.
+    /// entries were looked at.
     pub(crate) fn write(
         &mut self,
         batch: &Batch,
@@ -100,7 +109,8 @@ impl Walk {
         out: &mut BytesMut,
         limit: usize,
         steps: &mut usize,
-    ) -> usize {
+    ) -> Written {
+        let mut events = 0;
         while index < batch.frames.len() && out.len() < limit && *steps > 0 {
             let frame = &batch.frames[index];
             *steps -= 1;
@@ -109,6 +119,7 @@ impl Walk {
                 Step::New => {
                     frame.kind.apply(&mut self.cursor);
                     if select.wants(frame) {
+                        events += usize::from(frame.is_message());
                         out.extend_from_slice(&batch.bytes[batch.offset(index)..frame.id_at]);
                         wire::id(out, &self.cursor);
                     }
@@ -131,7 +142,7 @@ impl Walk {
             }
             index += 1;
         }
-        index
+        Written { next: index, events }
     }
 
     fn look_at(&self, at: &At) -> Step {

@@ -279,12 +279,11 @@ mod tests {
     };
 
     use bytes::Bytes;
-    use tidewater_core::{Cursor, EpochTag, Position, TopicTag, sse::EventName};
+    use tidewater_core::{EpochTag, Position, TopicTag, sse::EventName};
     use tokio::time::Instant;
 
     use super::*;
     use crate::{
-        encoding::packed::Packed,
         log::frame::{At, Frame},
         select::Pattern,
     };
@@ -350,17 +349,8 @@ mod tests {
             position: Position::Offset(0),
         };
         let kind = Kind::Message(at, Arc::new(facets.clone()));
-        let (start, end) = (Arc::<Cursor>::default(), Arc::<Cursor>::default());
         let frames = [Frame { kind, id_at: 0, end: 0 }].into();
-        Batch {
-            first: 0,
-            start,
-            end,
-            frames,
-            bytes: Bytes::new(),
-            at: Instant::now(),
-            packed: Packed::default(),
-        }
+        Batch::new(Arc::default(), Arc::default(), frames, Bytes::new(), Instant::now())
     }
 
     fn facets(n: usize) -> Facets {

@@ -18,10 +18,7 @@ use super::{
 };
 use crate::{
     backfill::Segment,
-    encoding::{
-        Encoder, Item,
-        packed::{Cells, Unit},
-    },
+    encoding::{Encoder, Item, packed::Unit},
     log::frame::Batch,
     resume::walk::Walk,
     select::{Select, waiters::Mark},
@@ -78,11 +75,16 @@ pub(super) enum Phase {
 
 /// What one step brings.
 pub(super) enum Step {
-    Bytes(Bytes),
-    /// What others get as well.
-    Shared(Bytes, Arc<Cells>),
+    Item(Item),
     End(Bytes),
     Again,
+}
+
+impl Step {
+    /// What was written for this client alone, with so many messages in it.
+    pub(super) fn own(out: BytesMut, events: usize) -> Self {
+        if out.is_empty() { Self::Again } else { Self::Item(Item::own(out.freeze(), events)) }
+    }
 }
 
 impl Client {
@@ -103,8 +105,7 @@ impl Client {
                 Phase::Read { .. } => self.read(&mut steps),
             };
             match ready!(step) {
-                Step::Bytes(bytes) => return Poll::Ready(Ok(bytes.into())),
-                Step::Shared(bytes, cells) => return Poll::Ready(Ok(Item { bytes, cells: Some(cells) })),
+                Step::Item(item) => return Poll::Ready(Ok(item)),
                 Step::End(last) => return Poll::Ready(Err(last)),
                 Step::Again => {}
             }
@@ -115,7 +116,7 @@ impl Client {
 
     /// The last bytes, if its time is over.
     pub(super) fn over(&self) -> Option<Bytes> {
-        self.shared.clock.is_over(self.end).then(|| wire::come_back(self.shared.jittered_retry()))
+        self.shared.clock.is_over(self.end).then(|| self.shared.send_away())
     }
 
     /// Its time is over so long from now; the earlier end counts.
@@ -162,7 +163,7 @@ impl Client {
         }
         let mut out = BytesMut::new();
         wire::cursor(&mut out, own);
-        Poll::Ready(out.freeze().into())
+        Poll::Ready(Item::own(out.freeze(), 0))
     }
 
     fn shared(&mut self, cx: &mut Context<'_>, steps: &mut usize) -> Poll<Step> {
@@ -170,7 +171,7 @@ impl Client {
         let mut guard = self.shared.lock();
         let state = &mut *guard;
         if state.draining || state.generation != self.generation {
-            return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
+            return Poll::Ready(Step::End(self.shared.send_away()));
         }
         let Some(log) = &state.log else { return Poll::Pending };
         let mark = if self.select.is_all() { Mark::Reading } else { state.waiters.unpark(self.slot) };
@@ -203,13 +204,13 @@ impl Client {
         drop(guard);
         *at = cursor.unwrap_or_else(|| batch.end.clone());
         *steps = steps.saturating_sub(end - from);
-        let bytes = wanted(&batch, from..end, &self.select);
-        Poll::Ready(match cells {
-            _ if bytes.is_empty() => Step::Again,
-            // Where something is left out, the block holds nothing that this client doesn't get.
-            Some(cells) if bytes.len() == batch.range(from..end).len() => Step::Shared(bytes, cells),
-            _ => Step::Bytes(bytes),
-        })
+        let (bytes, events) = wanted(&batch, from..end, &self.select);
+        if bytes.is_empty() {
+            return Poll::Ready(Step::Again);
+        }
+        // Where something is left out, the block holds nothing that this client doesn't get.
+        let cells = cells.filter(|_| bytes.len() == batch.range(from..end).len());
+        Poll::Ready(Step::Item(Item { bytes, events, cells }))
     }
 
     /// Goes back to the first event of which nothing has been sent, if `rest` is the end of the batch before the next
@@ -234,6 +235,8 @@ impl Client {
         has_less(&mut state, self.slot);
         drop(state);
         *at = Arc::new(batch.cursor_at(index));
+        let events = batch.messages(index..batch.frames.len());
+        self.shared.counts.sent.take_back(events, rest.len() - begun);
         Some(begun)
     }
 
@@ -244,13 +247,15 @@ impl Client {
         let mut state = self.shared.lock();
         let log = state.log.as_ref().filter(|_| state.generation == self.generation)?;
         let batch = log.find(next.checked_sub(1)?)?.clone();
-        let mut units = batch.packed.ending((*next - batch.first) as usize, batch.frames.len());
+        let end = (*next - batch.first) as usize;
+        let mut units = batch.packed.ending(end, batch.frames.len());
         let (start, _) = units.find(|(_, cells)| encoder.take_back(cells, rest))?;
         *next = batch.first + start as u64;
         self.parked = None;
         has_less(&mut state, self.slot);
         drop(state);
         *at = Arc::new(batch.cursor_at(start));
+        self.shared.counts.sent.take_back(batch.messages(start..end), rest.len());
         Some(0)
     }
 
@@ -259,11 +264,11 @@ impl Client {
         let mut guard = self.shared.lock();
         let state = &mut *guard;
         if state.draining || state.generation != self.generation {
-            return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
+            return Poll::Ready(Step::End(self.shared.send_away()));
         }
         let Some(log) = &state.log else { return Poll::Pending };
         if log.strands(*next, &walk.cursor) {
-            return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
+            return Poll::Ready(Step::End(self.shared.send_away()));
         }
         let batch = log.find(*next).cloned();
         let node = match &batch {
@@ -291,8 +296,8 @@ impl Client {
         let mut out = BytesMut::new();
         let from = (*next - batch.first) as usize;
         let to = walk.write(&batch, from, &self.select, &mut out, OWN_BYTES, steps);
-        *next = batch.first + to as u64;
-        Poll::Ready(if out.is_empty() { Step::Again } else { Step::Bytes(out.freeze()) })
+        *next = batch.first + to.next as u64;
+        Poll::Ready(Step::own(out, to.events))
     }
 
     /// What this task has left behind, if it has everything.
@@ -338,23 +343,25 @@ impl State {
     }
 }
 
-/// The bytes of what a client wants of these entries of a batch: shared where they lie in one piece.
-fn wanted(batch: &Batch, entries: Range<usize>, select: &Select) -> Bytes {
+/// The bytes of what a client wants of these entries of a batch, shared where they lie in one piece; and how many messages
+/// that is.
+fn wanted(batch: &Batch, entries: Range<usize>, select: &Select) -> (Bytes, usize) {
     if select.is_all() {
-        return batch.bytes.slice(batch.range(entries));
+        return (batch.bytes.slice(batch.range(entries.clone())), batch.messages(entries));
     }
-    let mut runs = Vec::new();
+    let (mut runs, mut events) = (Vec::new(), 0);
     for index in entries {
         if !select.wants(&batch.frames[index]) {
             continue;
         }
+        events += usize::from(batch.frames[index].is_message());
         let range = batch.offset(index)..batch.frames[index].end;
         match runs.last_mut() {
             Some(Range { end, .. }) if *end == range.start => *end = range.end,
             _ => runs.push(range),
         }
     }
-    match &runs[..] {
+    let bytes = match &runs[..] {
         [] => Bytes::new(),
         [one] => batch.bytes.slice(one.clone()),
         many => {
@@ -364,5 +371,6 @@ fn wanted(batch: &Batch, entries: Range<usize>, select: &Select) -> Bytes {
             }
             out.freeze()
         }
-    }
+    };
+    (bytes, events)
 }

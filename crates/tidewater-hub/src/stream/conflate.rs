@@ -21,6 +21,7 @@ use crate::{
         walk::{Step, Walk},
     },
     select::Select,
+    status::Gaps,
     wire::{self, Told, gaps_between},
 };
 
@@ -35,11 +36,20 @@ pub(crate) struct Conflation {
     behind: BTreeSet<(TopicTag, u32)>,
 }
 
-/// What is written, and how many gaps are in it.
+/// What was written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Written {
+    /// Gaps.
+    pub(crate) gaps: Gaps,
+    /// Messages.
+    pub(crate) events: usize,
+}
+
+/// Where it is written.
 struct Page<'a> {
     out: &'a mut BytesMut,
     topics: &'a Topics,
-    gaps: u64,
+    written: Written,
 }
 
 impl Conflation {
@@ -78,7 +88,7 @@ impl Conflation {
     }
 
     /// Walks on and writes what is newest and wanted, until `out` holds `limit` bytes, `steps` entries were looked at,
-    /// or the client has caught up. Gives the number of gaps it has told.
+    /// or the client has caught up.
     pub(crate) fn write(
         &mut self,
         log: &Log,
@@ -87,9 +97,9 @@ impl Conflation {
         out: &mut BytesMut,
         limit: usize,
         steps: &mut usize,
-    ) -> u64 {
-        let mut page = Page { out, topics, gaps: 0 };
-        let Some(latest) = log.latest() else { return 0 };
+    ) -> Written {
+        let mut page = Page { out, topics, written: Written::default() };
+        let Some(latest) = log.latest() else { return page.written };
         while page.out.len() < limit && *steps > 0 {
             *steps -= 1;
             if self.next < log.tail() {
@@ -118,7 +128,7 @@ impl Conflation {
             self.entry(batch, latest, select, &mut page);
             self.next += 1;
         }
-        page.gaps
+        page.written
     }
 
     /// Topics that began anew in what the log has let go.
@@ -148,6 +158,7 @@ impl Conflation {
         kind.apply(&mut self.walk.cursor);
         page.out.extend_from_slice(head);
         wire::id(page.out, &self.walk.cursor);
+        page.written.events += 1;
     }
 
     /// Goes to where the log begins.
@@ -218,6 +229,7 @@ impl Conflation {
         } else {
             page.out.extend_from_slice(&batch.bytes[batch.offset(index)..frame.id_at]);
             wire::id(page.out, &self.walk.cursor);
+            page.written.events += usize::from(frame.is_message());
         }
     }
 
@@ -278,7 +290,7 @@ impl Conflation {
 
 impl Page<'_> {
     fn tell(&mut self, told: &Told, cursor: &Cursor) {
-        self.gaps += 1;
+        self.written.gaps.add(told.reason, 1);
         wire::gap(self.out, told, cursor);
     }
 }

@@ -24,11 +24,17 @@ impl Client {
     pub(super) fn lag(&mut self, at: Cursor, next: u64) -> Step {
         self.shared.counts.lagged.fetch_add(1, Ordering::Relaxed);
         match self.lag {
-            LagPolicy::Disconnect => Step::End(wire::come_back(self.shared.jittered_retry())),
+            LagPolicy::Disconnect => self.give_up(),
             LagPolicy::Conflate => self.conflate(at, next),
             LagPolicy::Backfill => self.fill_up(at, next),
             LagPolicy::Skip => self.skip(&at, next),
         }
+    }
+
+    /// Ends the stream of a client that can't keep up.
+    pub(super) fn give_up(&self) -> Step {
+        self.shared.counts.lag_disconnects.fetch_add(1, Ordering::Relaxed);
+        Step::End(self.shared.send_away())
     }
 
     /// Goes on from the broker, as far back as the channel allows.
@@ -60,32 +66,32 @@ impl Client {
             self.tell(&mut out, &lost);
         }
         self.phase = Phase::Conflated(Box::new(Conflation::new(next, at)));
-        if out.is_empty() { Step::Again } else { Step::Bytes(out.freeze()) }
+        Step::own(out, 0)
     }
 
     pub(super) fn conflated(&mut self, steps: &mut usize) -> Poll<Step> {
         let Phase::Conflated(conflation) = &mut self.phase else { return Poll::Ready(Step::Again) };
         let mut out = BytesMut::new();
-        let (gaps, caught_up) = {
+        let (written, caught_up) = {
             let state = self.shared.lock();
             let Some(log) =
                 state.log.as_ref().filter(|_| !state.draining && state.generation == self.generation)
             else {
-                return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
+                return Poll::Ready(Step::End(self.shared.send_away()));
             };
             if conflation.is_stranded(log) {
-                return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
+                return Poll::Ready(Step::End(self.shared.send_away()));
             }
             let mut few = HELD.min(*steps);
             *steps -= few;
-            let gaps = conflation.write(log, &state.topics, &self.select, &mut out, OWN_BYTES, &mut few);
-            (gaps, conflation.caught_up(log))
+            let written = conflation.write(log, &state.topics, &self.select, &mut out, OWN_BYTES, &mut few);
+            (written, conflation.caught_up(log))
         };
-        self.shared.counts.gaps.fetch_add(gaps, Ordering::Relaxed);
+        self.shared.counts.gaps.add_all(written.gaps);
         if let Some((next, walk)) = caught_up {
             self.phase = Phase::Own { next, walk };
         }
-        Poll::Ready(if out.is_empty() { Step::Again } else { Step::Bytes(out.freeze()) })
+        Poll::Ready(Step::own(out, written.events))
     }
 
     /// Goes on where the log starts, and tells what that leaves out, from `next` on.
@@ -93,10 +99,10 @@ impl Client {
         let (tail, mut start, topics, mut gaps) = {
             let state = self.shared.lock();
             let Some(log) = &state.log else {
-                return Step::End(wire::come_back(self.shared.jittered_retry()));
+                return Step::End(self.shared.send_away());
             };
             let Some(start) = log.skip_to(from) else {
-                return Step::End(wire::come_back(self.shared.jittered_retry()));
+                return Step::End(self.shared.send_away());
             };
             let lost: Vec<_> = log.lost_since(next).map(|gap| (Told::gap(gap), from.clone())).collect();
             (log.tail(), Walk { cursor: start }, state.topics.clone(), lost)
@@ -107,12 +113,12 @@ impl Client {
         let mut out = BytesMut::new();
         self.tell(&mut out, &gaps);
         self.phase = Phase::Own { next: tail, walk: start };
-        if out.is_empty() { Step::Again } else { Step::Bytes(out.freeze()) }
+        Step::own(out, 0)
     }
 
     pub(super) fn tell(&self, out: &mut BytesMut, gaps: &[(Told, Cursor)]) {
-        self.shared.counts.gaps.fetch_add(gaps.len() as u64, Ordering::Relaxed);
         for (told, cursor) in gaps {
+            self.shared.counts.gaps.add(told.reason, 1);
             wire::gap(out, told, cursor);
         }
     }

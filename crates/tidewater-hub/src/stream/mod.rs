@@ -18,7 +18,7 @@ use std::{
     any::Any,
     fmt,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -33,7 +33,7 @@ use self::{
     past::Past,
 };
 use crate::{
-    encoding::{Encoder, Encoding},
+    encoding::{Encoder, Encoding, Item},
     resume::{
         Place, Resume,
         open::{Begun, begin, begin_now, first_block, plan},
@@ -103,9 +103,14 @@ impl EventStream {
             Ok(begun) => Self::start(shared, select, lag, begun),
             Err(error) => {
                 tracing::debug!(channel = &*shared.name, "a client is sent away for a while: {error}");
-                Self::closed(shared.jittered_retry())
+                Self::sent_away(&shared)
             }
         }
+    }
+
+    /// A stream of this channel that tells its client when to come back, and ends.
+    pub(crate) fn sent_away(shared: &Shared) -> Self {
+        Self { client: None, beside: Beside::first(shared.send_away()) }
     }
 
     /// The same where nothing has to be asked for: most clients have no id, and begin with what comes from now on.
@@ -163,18 +168,11 @@ impl EventStream {
             }
         };
         let Some((plan, (slot, generation, next, head, due))) = made else {
-            return Self::closed(shared.jittered_retry());
+            return Self::sent_away(&shared);
         };
         shared.count_client(true);
-        shared.counts.gaps.fetch_add(plan.gaps.len() as u64, Ordering::Relaxed);
-        if let Begun::At { .. } = begun {
-            let counts = &shared.counts;
-            let place = if plan.place == Place::Backfill {
-                &counts.resumes_from_broker
-            } else {
-                &counts.resumes_from_log
-            };
-            place.fetch_add(1, Ordering::Relaxed);
+        if !matches!(begun, Begun::Latest) {
+            shared.counts.resumed(&plan);
         }
         let first = first_block(shared.settings.retry, &plan);
         #[cfg(test)]
@@ -241,28 +239,38 @@ impl Stream for EventStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let this = &mut *self;
+        let mut is_last = false;
         let item = if let Some(last) = this.client.as_ref().and_then(Client::over) {
-            this.client = None;
+            is_last = true;
             // Nothing is given any more, not even what was to come first.
             Beside::take_first(&mut this.beside);
-            last.into()
+            Item::own(last, 0)
         } else if let Some(first) = Beside::take_first(&mut this.beside) {
-            first.into()
+            is_last = this.client.is_none();
+            Item::own(first, 0)
         } else {
             let Some(client) = &mut this.client else { return Poll::Ready(None) };
             match client.poll(cx) {
                 Poll::Ready(Ok(item)) => item,
                 Poll::Ready(Err(last)) => {
-                    this.client = None;
-                    last.into()
+                    is_last = true;
+                    Item::own(last, 0)
                 }
                 Poll::Pending => ready!(client.poll_heartbeat(cx)),
             }
         };
-        Poll::Ready(Some(match Beside::encoder(&mut this.beside) {
+        let events = item.events;
+        let bytes = match Beside::encoder(&mut this.beside) {
             None => item.bytes,
-            Some(encoder) => encoder.encode(&item, this.client.is_none()),
-        }))
+            Some(encoder) => encoder.encode(&item, is_last),
+        };
+        if let Some(client) = &this.client {
+            client.shared.counts.sent.add(events, bytes.len());
+        }
+        if is_last {
+            this.client = None;
+        }
+        Poll::Ready(Some(bytes))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     resume::{Place, limit, open::known, walk::Walk},
     settings::LagPolicy,
     state::Shared,
-    wire::{self, gaps_between},
+    wire::gaps_between,
 };
 
 /// How often a client may reach the live edge by backfill and find that the log has moved on, before the lag policy
@@ -65,13 +65,13 @@ impl Client {
         }
         let Phase::Limit { said, .. } = &mut self.phase else { return Poll::Ready(Step::Again) };
         let Ok(Ok(said)) = ready!(Pin::new(said).poll(cx)) else {
-            return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
+            return Poll::Ready(Step::End(self.shared.send_away()));
         };
         let Phase::Limit { mut past, .. } = self.take_phase() else { return Poll::Ready(Step::Again) };
         let gaps = {
             let state = self.shared.lock();
             let Some(log) = &state.log else {
-                return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
+                return Poll::Ready(Step::End(self.shared.send_away()));
             };
             let known = known(&self.shared, &state, log, None, said.as_ref());
             let limited = known.limited(&past.walk.cursor);
@@ -82,7 +82,7 @@ impl Client {
         let mut out = BytesMut::new();
         self.tell(&mut out, &gaps);
         Poll::Ready(match self.join(past) {
-            Step::Again if !out.is_empty() => Step::Bytes(out.freeze()),
+            Step::Again => Step::own(out, 0),
             // A stream that ends says nothing more: the client comes back with the id that it has.
             other => other,
         })
@@ -99,9 +99,9 @@ impl Client {
             Ok(Ok(segment)) => segment,
             Ok(Err(error)) => {
                 tracing::debug!(channel = &*self.shared.name, "a client's backfill failed: {error}");
-                return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry())));
+                return Poll::Ready(Step::End(self.shared.send_away()));
             }
-            Err(_) => return Poll::Ready(Step::End(wire::come_back(self.shared.jittered_retry()))),
+            Err(_) => return Poll::Ready(Step::End(self.shared.send_away())),
         };
         let mut out = BytesMut::new();
         if let Some(segment) = segment.upgrade() {
@@ -114,7 +114,7 @@ impl Client {
             }
         }
         self.phase = Phase::Read { past, segment, batch: 0, index: 0 };
-        Poll::Ready(if out.is_empty() { Step::Again } else { Step::Bytes(out.freeze()) })
+        Poll::Ready(Step::own(out, 0))
     }
 
     pub(super) fn read(&mut self, steps: &mut usize) -> Poll<Step> {
@@ -133,12 +133,13 @@ impl Client {
             return Poll::Ready(self.go_on());
         };
         let mut out = BytesMut::new();
-        *index = past.walk.write(reading, *index, &self.select, &mut out, OWN_BYTES, steps);
+        let written = past.walk.write(reading, *index, &self.select, &mut out, OWN_BYTES, steps);
+        *index = written.next;
         if *index == reading.frames.len() {
             (*batch, *index) = (*batch + 1, 0);
             past.moved = Instant::now();
         }
-        Poll::Ready(if out.is_empty() { Step::Again } else { Step::Bytes(out.freeze()) })
+        Poll::Ready(Step::own(out, written.events))
     }
 
     /// Joins the log if it reaches back far enough by now; else goes on in the past.
@@ -151,10 +152,10 @@ impl Client {
         let (place, head) = {
             let state = self.shared.lock();
             if state.draining || state.generation != self.generation {
-                return Step::End(wire::come_back(self.shared.jittered_retry()));
+                return Step::End(self.shared.send_away());
             }
             let Some(log) = &state.log else {
-                return Step::End(wire::come_back(self.shared.jittered_retry()));
+                return Step::End(self.shared.send_away());
             };
             (known(&self.shared, &state, log, None, None).find(&past.walk.cursor), log.head().clone())
         };
@@ -170,9 +171,7 @@ impl Client {
                         // A source that can be read backwards loses nothing of unknown extent.
                         LagPolicy::Skip => self.skip(&past.walk.cursor, u64::MAX),
                         LagPolicy::Conflate => self.conflate(past.walk.cursor, 0),
-                        LagPolicy::Backfill | LagPolicy::Disconnect => {
-                            Step::End(wire::come_back(self.shared.jittered_retry()))
-                        }
+                        LagPolicy::Backfill | LagPolicy::Disconnect => self.give_up(),
                     };
                 }
                 self.phase = Phase::fetch(&self.shared, past);
@@ -185,7 +184,7 @@ impl Client {
     fn watch(&self, cx: &mut Context<'_>) -> Option<Step> {
         let mut state = self.shared.lock();
         if state.draining || state.generation != self.generation {
-            return Some(Step::End(wire::come_back(self.shared.jittered_retry())));
+            return Some(Step::End(self.shared.send_away()));
         }
         state.waiters.watch(self.slot, cx.waker());
         None

@@ -95,7 +95,9 @@ impl Pump<'_> {
         // The channel's own start is for clients; the upstream goes on, or begins with what comes from now on.
         let subscription = Subscription { after: self.members.position().cloned(), ..Subscription::latest() };
         let Subscribed { start, deliveries } = self.meanwhile(source.subscribe(subscription)).await?;
+        self.origin.look(&start, &bounds);
         self.members.start(start, &bounds).await?;
+        self.origin.subscriptions.fetch_add(1, Ordering::Relaxed);
         self.prewarm();
         tracing::info!(channels = %self.members, source = %source, "upstream live");
         self.deliver(deliveries).await
@@ -157,10 +159,11 @@ impl Pump<'_> {
     /// # Errors
     /// It has stalled, and is to be made anew.
     fn watch(&mut self, bounds: &Bounds) -> Result<()> {
+        let Some(position) = self.members.position() else { return Ok(()) };
+        self.origin.look(position, bounds);
         if !self.origin.source.capabilities().replay {
             return Ok(());
         }
-        let Some(position) = self.members.position() else { return Ok(()) };
         let Some(stall) = self.watchdog.look(position, bounds) else { return Ok(()) };
         self.origin.stalls.fetch_add(1, Ordering::Relaxed);
         Err(Error::new(ErrorKind::Unavailable, format!("the subscription has stalled: {stall}")))
