@@ -2,14 +2,17 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{check, cursor, decode, encode, plugins, serve, tail};
+use crate::{
+    commands::{check, cursor, decode, encode, health, plugins, serve, tail},
+    version::LONG,
+};
 
 /// Broker topics to browsers, as Server-Sent Events.
 ///
 /// Each channel reads one source (Kafka topics, NATS subjects, a JetStream stream, or memory) and gives it to any
 /// number of browsers, which resume where they were after every reconnect.
 #[derive(Debug, Parser)]
-#[command(name = "tidewater", version, disable_help_subcommand = true, after_help = EXAMPLES)]
+#[command(name = "tidewater", version, long_version = LONG.as_str(), disable_help_subcommand = true, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     /// What to log to standard error: a level, or levels by module such as `info,tidewater_hub=debug`.
     #[arg(long, global = true, value_name = "FILTER", env = "RUST_LOG", hide_env_values = true)]
@@ -28,6 +31,7 @@ pub(crate) enum Command {
     Cursor(cursor::Args),
     Decode(decode::Args),
     Encode(encode::Args),
+    Health(health::Args),
     Plugins(plugins::Args),
     #[cfg(feature = "authorization")]
     Token(crate::commands::token::Args),

@@ -18,6 +18,7 @@ mod log;
 mod output;
 mod serve;
 mod tail;
+mod version;
 
 use std::process::ExitCode;
 
@@ -25,7 +26,7 @@ use clap::Parser;
 
 use crate::{
     cli::{Cli, Command},
-    commands::{check, cursor, decode, encode, plugins},
+    commands::{check, cursor, decode, encode, health, plugins},
 };
 
 fn main() -> ExitCode {
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Cursor(args) => cursor::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Encode(args) => encode::run(&args),
+        Command::Health(args) => health::run(args),
         Command::Plugins(args) => plugins::run(&args),
         #[cfg(feature = "authorization")]
         Command::Token(args) => commands::token::run(&args),

@@ -4,23 +4,11 @@
 
 mod support;
 
-use support::{Done, client::request, end, file::File, gateway::Gateway, run, text, tidewater};
+use support::{client::request, file::File, gateway::Gateway, run, with_variables};
 
 /// A file of this name and text, in a directory of the tests.
 fn file(name: &str, text: &str) -> String {
     File::new(name, text).path().to_owned()
-}
-
-/// Runs it with variables.
-fn with_variables(args: &[&str], variables: &[(&str, &str)]) -> Done {
-    use std::process::Stdio;
-    let mut command = tidewater();
-    command.args(args).envs(variables.iter().copied());
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let (stdout, stderr) = (text(child.stdout.take().unwrap()), text(child.stderr.take().unwrap()));
-    let code = end(&mut child);
-    Done { code, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
 }
 
 #[test]

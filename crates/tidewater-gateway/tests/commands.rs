@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::Value;
-use support::run;
+use support::{gateway::Gateway, run};
 
 #[test]
 fn every_command_has_help_with_examples() {
@@ -18,7 +18,20 @@ fn every_command_has_help_with_examples() {
         }
     }
     assert!(help.contains("Exit codes:"), "{help}");
-    assert!(run(&["--version"], b"").exits(0).stdout.starts_with("tidewater "));
+}
+
+#[test]
+fn the_version_is_one_line_and_tells_the_build_in_more() {
+    let first = concat!("tidewater ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(run(&["-V"], b"").exits(0).stdout, first);
+    let told = run(&["--version"], b"").exits(0).stdout;
+    assert!(told.starts_with(first), "{told}");
+    let line = |name: &str| told.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+    for (feature, built_in) in [("kafka", cfg!(feature = "kafka")), ("zstd", cfg!(feature = "zstd"))] {
+        assert_eq!(line("features:").split(", ").any(|name| name == feature), built_in, "{feature}: {told}");
+    }
+    assert!(line("target:").contains(std::env::consts::ARCH), "{told}");
+    assert!(line("compiler:").starts_with("rustc "), "{told}");
 }
 
 #[test]
@@ -45,6 +58,24 @@ fn cursor_says_in_words_what_an_id_holds() {
     run(&["cursor", "42"], b"").exits(1).says(&["\"42\"", "not a cursor"]);
     run(&["cursor", &"x".repeat(70_000)], b"").exits(1).says(&["longer than any cursor"]);
     run(&["cursor", "AQ", "--topic", "orders"], b"").exits(2).says(&["kafka:orders"]);
+}
+
+#[test]
+fn health_is_told_by_the_exit_code() {
+    let gateway = Gateway::start(&[]);
+    let done = run(&["health", &gateway.url("/health/ready")], b"").exits(0);
+    assert!(done.stdout.contains("\"status\":\"ready\""), "{}", done.stdout);
+    run(&["health", &gateway.url("/health")], b"").exits(1).says(&["answers 404"]);
+    let url = gateway.url("/health/live");
+    drop(gateway);
+    run(&["health", &url], b"").exits(1).says(&[&url, "refused"]);
+    // Whoever accepts and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    run(&["health", &url, "--timeout", "100ms"], b"").exits(1).says(&["does not answer within 100ms"]);
+    for wrong in ["https://localhost/health/ready", "localhost:9090", "http:///health"] {
+        run(&["health", wrong], b"").exits(2).says(&["http://127.0.0.1:9090/health/ready"]);
+    }
 }
 
 #[test]
@@ -82,4 +113,4 @@ fn plugins_lists_what_is_linked() {
     }
 }
 
-const COMMANDS: [&str; 7] = ["serve", "check", "tail", "cursor", "decode", "encode", "plugins"];
+const COMMANDS: [&str; 8] = ["serve", "check", "tail", "cursor", "decode", "encode", "health", "plugins"];

@@ -65,6 +65,18 @@ pub(crate) fn run(args: &[&str], stdin: &[u8]) -> Done {
     Done { code, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
 }
 
+/// Runs it to its end with variables.
+#[track_caller]
+pub(crate) fn with_variables(args: &[&str], variables: &[(&str, &str)]) -> Done {
+    let mut command = tidewater();
+    command.args(args).envs(variables.iter().copied());
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (stdout, stderr) = (text(child.stdout.take().unwrap()), text(child.stderr.take().unwrap()));
+    let code = end(&mut child);
+    Done { code, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+}
+
 /// Waits for its end: the exit code, or `None` if a signal killed it. Kills it, and fails, if it takes too long.
 #[track_caller]
 pub(crate) fn end(child: &mut Child) -> Option<i32> {
