@@ -16,6 +16,7 @@
 //! | encode or decode `text/event-stream` | [`sse`] |
 //! | try without a broker | [`memory`] |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod combined;

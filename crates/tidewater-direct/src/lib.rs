@@ -37,6 +37,7 @@
 //! [write timeout](Direct::write_timeout). A client that can't take all that there is for it waits for its own socket, and
 //! no other client waits for it.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod admission;

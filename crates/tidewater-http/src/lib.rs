@@ -29,6 +29,7 @@
 //! an id, is ever told by a status on the way to a stream; 400 is for other values of the query that can't be read, and
 //! on a client's first connection for a parameter whose name is misspelled, or that the endpoint does not offer.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accept;

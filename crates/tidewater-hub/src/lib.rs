@@ -42,6 +42,7 @@
 //! | `stream` | one client, from its first block to its end |
 //! | `model` | tests only: a model that holds all of it to I1 to I6, and faults that it has to notice |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod ask;

@@ -73,6 +73,7 @@
 //! to itself, the rules for redirects are what has to be exact, and a connection that is polled within the stream needs
 //! no task, so nothing reads ahead.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod backoff;

@@ -7,6 +7,7 @@
 //! | that no secret is shown | [`secret`](mod@secret) | |
 //! | a web adapter | `web` | `web` |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod broker;

@@ -52,6 +52,7 @@
 //!
 //! This crate holds nothing of its own: it names what the features choose, and links it.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), deny(unused_crate_dependencies))]
 
 pub use tidewater_core::{
