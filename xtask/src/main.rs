@@ -26,6 +26,7 @@ mod needs;
 mod net;
 mod pages;
 mod process;
+mod release;
 mod selection;
 mod services;
 mod test;
@@ -62,6 +63,8 @@ enum Task {
     Faults(faults::Args),
     /// The public harness launchdarkly/sse-contract-tests against the client of event streams.
     ContractTests(contract_tests::Args),
+    /// Static Linux binaries of the gateway, in archives with checksums.
+    Release(release::Args),
     /// Real brokers on loopback: nats-server with JetStream and Apache Kafka.
     Services(services::Args),
     /// The workspace's policy: who may depend on whom, what features leave out, short files.
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Task::Faults(args) => faults::run(&args),
         Task::ContractTests(args) => contract_tests::run(&args),
         Task::Doctor(args) => needs::doctor(&args),
+        Task::Release(args) => release::run(&args),
         Task::Tidy => tidy::run(),
         Task::Lint => lint::run(),
         Task::Bare => bare::run(),

@@ -17,8 +17,8 @@ const OF_KAFKA: [&str; 2] = ["rdkafka", "rdkafka-sys"];
 /// Crates that need a C compiler alone: those that come with ring (NATS, the client's and the server's TLS, authorization),
 /// and zstd.
 const OF_NATS: [&str; 6] = ["async-nats", "hyper-rustls", "rcgen", "ring", "tokio-rustls", "zstd"];
-/// Features that are another way to build what `kafka` builds: for packagers.
-const OTHER_WAYS: [&str; 4] = ["gssapi", "vendored", "kafka-gssapi", "kafka-vendored"];
+/// Features that are another way to build the same: for packagers.
+const OTHER_WAYS: [&str; 5] = ["gssapi", "vendored", "kafka-gssapi", "kafka-vendored", "mimalloc"];
 
 /// Packages, and for each the features to build it with.
 #[derive(Debug, PartialEq, Eq)]

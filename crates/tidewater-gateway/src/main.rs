@@ -29,6 +29,10 @@ use crate::{
     commands::{check, cursor, decode, encode, health, plugins},
 };
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = log::init(cli.log.as_deref(), &cli.command).and_then(|()| match cli.command {

@@ -39,6 +39,7 @@ features!(
     "gzip",
     "zstd",
     "authorization",
+    "mimalloc",
     "all-servers",
     "warp",
     "rocket",
