@@ -41,8 +41,8 @@ Needs: rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl
        pip install cargo-zigbuild ziglang
        make, perl, bash and a C compiler (OpenSSL and librdkafka are built from source)
 
-The same commit, compiler, cargo-zigbuild and zig give the same bytes. TIDEWATER_COMMIT and SOURCE_DATE_EPOCH are
-git's, unless they are set.")]
+Who packs an archive, and when, is not in it; the folder of the build is in OpenSSL. TIDEWATER_COMMIT and
+SOURCE_DATE_EPOCH are git's, unless they are set.")]
 pub(crate) struct Args {
     /// For which target (repeatable); all of them, if none is named.
     #[arg(long = "target", value_name = "TRIPLE")]
