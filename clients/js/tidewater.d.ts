@@ -34,16 +34,15 @@ export interface Gap {
   to?: number;
 }
 
-/** An `EventSource` whose `readyState` is `CLOSED` only when it is over. */
-export class Source extends EventTarget implements EventSource {
+/** What has the interface of an `EventSource`; its `readyState` is `CLOSED` only when it is over. */
+export abstract class Stream extends EventTarget implements EventSource {
   static readonly CONNECTING: 0;
   static readonly OPEN: 1;
   static readonly CLOSED: 2;
-  constructor(url: Url, options?: SourceOptions);
   readonly CONNECTING: 0;
   readonly OPEN: 1;
   readonly CLOSED: 2;
-  readonly readyState: 0 | 1 | 2;
+  abstract readonly readyState: 0 | 1 | 2;
   /** That of the newest attempt; empty before the first one if a function makes it. */
   readonly url: string;
   readonly withCredentials: boolean;
@@ -52,9 +51,9 @@ export class Source extends EventTarget implements EventSource {
   onopen: ((this: EventSource, event: Event) => any) | null;
   onmessage: ((this: EventSource, event: MessageEvent) => any) | null;
   onerror: ((this: EventSource, event: Event) => any) | null;
-  addEventListener<K extends keyof SourceEventMap>(
+  addEventListener<K extends keyof StreamEventMap>(
     type: K,
-    listener: (this: EventSource, event: SourceEventMap[K]) => any,
+    listener: (this: EventSource, event: StreamEventMap[K]) => any,
     options?: boolean | AddEventListenerOptions,
   ): void;
   addEventListener(
@@ -67,10 +66,32 @@ export class Source extends EventTarget implements EventSource {
     listener: EventListenerOrEventListenerObject | null,
     options?: boolean | AddEventListenerOptions,
   ): void;
+  removeEventListener<K extends keyof StreamEventMap>(
+    type: K,
+    listener: (this: EventSource, event: StreamEventMap[K]) => any,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: (this: EventSource, event: MessageEvent) => any,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  abstract close(): void;
+}
+
+/** A stream of this page's own. */
+export class Source extends Stream {
+  constructor(url: Url, options?: SourceOptions);
+  readonly readyState: 0 | 1 | 2;
   close(): void;
 }
 
-export interface SourceEventMap extends EventSourceEventMap {
+export interface StreamEventMap extends EventSourceEventMap {
   "tidewater.gap": MessageEvent<string>;
   "tidewater.cursor": MessageEvent<string>;
   /** It is over; `detail` is the status. */

@@ -6,6 +6,8 @@ const CONNECTING = 0, OPEN = 1, CLOSED = 2;
 const FOR_GOOD = [204, 404, 410];
 /** Says nothing of the stream: the server has no HEAD. */
 const NO_HEAD = [405, 501];
+/** What a URL may say of where to begin. */
+const STARTS = ["since", "last_event_id", "lastEventId"];
 /** How long a stream has to last, in ms, before the next failure counts as the first. */
 const HELD = 5000;
 
@@ -14,7 +16,8 @@ export function source(url, options) {
   return new Source(url, options);
 }
 
-export class Source extends EventTarget {
+/** The interface of an EventSource, without what fills it. */
+export class Stream extends EventTarget {
   static CONNECTING = CONNECTING;
   static OPEN = OPEN;
   static CLOSED = CLOSED;
@@ -25,10 +28,31 @@ export class Source extends EventTarget {
   onmessage = null;
   onerror = null;
 
+  constructor({ withCredentials = false, lastEventId = "", onGap, onCursor, onEnd }) {
+    super();
+    this.url = "";
+    this.withCredentials = withCredentials;
+    this.lastEventId = lastEventId;
+    const on = (type, then) => super.addEventListener(type, then);
+    for (const type of ["open", "message", "error"]) on(type, event => this["on" + type]?.(event));
+    on("tidewater.gap", event => onGap?.(JSON.parse(event.data)));
+    on("tidewater.cursor", event => onCursor?.(event.lastEventId));
+    on("tidewater.end", event => onEnd?.(event.detail));
+  }
+}
+
+/** Hands an event over. Ids move before anybody hears of it; one that is empty was never said. */
+export function deliver(stream, { type, data, origin, lastEventId }) {
+  stream.lastEventId = lastEventId || stream.lastEventId;
+  stream.dispatchEvent(new MessageEvent(type, { data, origin, lastEventId: stream.lastEventId }));
+}
+
+export class Source extends Stream {
   #options;
   #makeUrl;
   #native;
-  #names = new Set();
+  /** What is listened for. These always: they move the id. */
+  #names = new Set(["message", "tidewater.gap", "tidewater.cursor"]);
   #closed = false;
   #openedAt;
   #failures = 0;
@@ -38,21 +62,15 @@ export class Source extends EventTarget {
   #page = new AbortController();
 
   constructor(url, options = {}) {
-    super();
+    super(options);
     this.#options = options;
     this.#makeUrl = typeof url === "function" ? url : () => url;
-    this.url = typeof url === "function" ? "" : resolve(url);
-    this.withCredentials = Boolean(options.withCredentials);
-    this.lastEventId = options.lastEventId ?? "";
-    for (const type of ["open", "message", "error"]) {
-      this.addEventListener(type, event => this["on" + type]?.(event));
-    }
-    // Always listened for: they move the id.
-    this.addEventListener("tidewater.gap", event => options.onGap?.(JSON.parse(event.data)));
-    this.addEventListener("tidewater.cursor", event => options.onCursor?.(event.lastEventId));
+    // What can't be a URL is told at once.
+    if (typeof url !== "function") this.url = resolve(url);
     this.#follow("online", () => this.#hurry());
     this.#follow("visibilitychange", () => document.hidden || this.#hurry());
-    // Back from the cache of pages, where connections die and nobody tells.
+    // A page in the cache of pages needs no connection, and may lose it without a word.
+    this.#follow("pagehide", () => this.#leave());
     this.#follow("pageshow", event => event.persisted && this.#attempt());
     this.#attempt();
   }
@@ -93,7 +111,7 @@ export class Source extends EventTarget {
     this.#leave();
     const turn = this.#turn;
     try {
-      let url = resolve(await this.#makeUrl(), this.lastEventId);
+      let url = resolve(await this.#makeUrl(), this.lastEventId || undefined);
       const status = ask && turn === this.#turn ? await this.#status(url) : 200;
       if (turn !== this.#turn) return;
       if (FOR_GOOD.includes(status)) return this.#end(status);
@@ -101,7 +119,7 @@ export class Source extends EventTarget {
         if (!this.#options.refresh) throw status;
         const fresh = await this.#options.refresh(status);
         if (fresh) this.#makeUrl = () => fresh;
-        url = resolve(await this.#makeUrl(), this.lastEventId);
+        url = resolve(await this.#makeUrl(), this.lastEventId || undefined);
       } else if (status >= 400 && !NO_HEAD.includes(status)) {
         throw status;
       }
@@ -138,12 +156,7 @@ export class Source extends EventTarget {
     for (const name of this.#names) native.addEventListener(name, this.#forward);
   }
 
-  /** An event of the browser's object, as one of this. Ids move before anybody hears of it. */
-  #forward = ({ type, data, origin, lastEventId }) => {
-    // Empty until the stream has said one.
-    this.lastEventId = lastEventId || this.lastEventId;
-    this.dispatchEvent(new MessageEvent(type, { data, origin, lastEventId: this.lastEventId }));
-  };
+  #forward = event => deliver(this, event);
 
   #later() {
     this.#wait();
@@ -169,7 +182,6 @@ export class Source extends EventTarget {
   #end(status) {
     this.close();
     this.dispatchEvent(new CustomEvent("tidewater.end", { detail: status }));
-    this.#options.onEnd?.(status);
   }
 }
 
@@ -178,14 +190,12 @@ function delay(ms) {
   return Math.min(Math.max(Number(ms) || 0, 100), 3_600_000);
 }
 
-/** The whole URL; with an id, it says to begin behind that. */
-function resolve(url, id) {
+/** The whole URL; with an id, it says to begin behind that, and with an empty one it doesn't say where. */
+export function resolve(url, id) {
   const whole = new URL(url, globalThis.document?.baseURI ?? location.href);
-  if (id) {
-    const query = whole.searchParams;
-    query.delete("since");
-    query.delete("lastEventId");
-    query.set("last_event_id", id);
-  }
+  const query = whole.searchParams;
+  // Only what is there: to change a query is to write it anew.
+  if (id !== undefined) for (const name of STARTS) if (query.has(name)) query.delete(name);
+  if (id) query.set("last_event_id", id);
   return whole.href;
 }

@@ -52,7 +52,7 @@ fn every_server_answers_the_same_routes() {
 }
 
 #[test]
-fn every_server_has_the_browser_helper() {
+fn every_server_has_the_browser_helpers() {
     for server in servers() {
         let gateway = Gateway::start(&["--server", server, "--cors-origin", "https://app.example"]);
         let origin = ("origin", "https://app.example");
@@ -67,6 +67,9 @@ fn every_server_has_the_browser_helper() {
             assert_eq!(answer.header(name), Some(value), "{server}");
         }
         let tag = answer.header("etag").unwrap();
+        let (shared, text) = request(&gateway.address, "GET /tidewater-shared.js", &[], b"");
+        assert!(shared.status == 200 && text.contains("from \"./tidewater.js\""), "{server}: {shared:?}");
+        assert_ne!(shared.header("etag"), Some(tag), "{server}");
         for known in [tag, "*", &format!("\"other\", W/{tag}")] {
             let headers = [("if-none-match", known), origin];
             let (answer, text) = request(&gateway.address, "GET /tidewater.js", &headers, b"");

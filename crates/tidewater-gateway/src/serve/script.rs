@@ -1,4 +1,4 @@
-//! Modules for pages: the browser helper, which is anybody's to load.
+//! Modules for pages: the browser helpers, which are anybody's to load.
 
 use std::{
     collections::hash_map::DefaultHasher,
@@ -16,6 +16,7 @@ pub(super) struct Script(&'static str);
 pub(super) fn at(path: &str) -> Option<Script> {
     let text = match path {
         "/tidewater.js" => include_str!("script/tidewater.js"),
+        "/tidewater-shared.js" => include_str!("script/tidewater-shared.js"),
         _ => return None,
     };
     Some(Script(text))
