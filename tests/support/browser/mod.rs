@@ -142,6 +142,30 @@ impl Tab<'_> {
         }
     }
 
+    /// Closes it, as a user would.
+    ///
+    /// # Errors
+    /// If it can't be closed.
+    pub async fn close(self) -> Result<()> {
+        let closed = self.command(self.browser.client.close_window()).await;
+        *self.browser.current.lock().await = None;
+        closed
+    }
+
+    /// Kills the process of its page: it comes to no end of its own. Chromium only.
+    ///
+    /// # Errors
+    /// If it lives.
+    pub async fn crash(self) -> Result<()> {
+        let crashed = self.command(self.browser.client.goto("chrome://crash")).await;
+        *self.browser.current.lock().await = None;
+        match crashed {
+            Err(error) if format!("{error:#}").contains("crashed") => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => bail!("it did not crash"),
+        }
+    }
+
     /// Runs a command in this tab, and in no other that somebody turns to meanwhile.
     async fn command<T>(&self, command: impl Future<Output = Result<T, CmdError>>) -> Result<T> {
         let turn = async {
