@@ -14,8 +14,14 @@ use tidewater_core::{
 };
 
 use crate::{
-    builder::check_name, hub::Hub, resume::Resume, select::Select, settings::LagPolicy, state::Shared,
-    status::Status, stream::EventStream,
+    builder::check_name,
+    hub::Hub,
+    resume::Resume,
+    select::Select,
+    settings::LagPolicy,
+    state::Shared,
+    status::Status,
+    stream::{Ending, EventStream},
 };
 
 /// What comes from a source, rendered and kept for a while, and everybody who follows it. Cloning shares it.
@@ -106,7 +112,7 @@ impl Channel {
     /// What a client gets that can't be served now, for a reason that passes by itself: a stream that says when to come back, each
     /// at a time of its own, and ends (I10).
     pub fn come_back(&self) -> EventStream {
-        EventStream::sent_away(&self.shared)
+        EventStream::sent_away(&self.shared, Ending::Unavailable)
     }
 
     /// Where the channel is now: the id to start from for whoever shows the state of the world and then its changes.

@@ -74,4 +74,4 @@ pub use resume::Resume;
 pub use select::{Pattern, Select};
 pub use settings::{AllowedReplay, LagPolicy, MapFailure, Prewarm, UnknownLagPolicy};
 pub use status::{Gaps, Lag, Status, UpstreamState};
-pub use stream::EventStream;
+pub use stream::{Begins, Ended, Ending, EventStream, OnEnd};

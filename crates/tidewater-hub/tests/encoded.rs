@@ -10,7 +10,7 @@ use std::{io::Write as _, time::Duration};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use support::{Broker, TOPIC, channel, events, settle};
-use tidewater_hub::{Channel, ChannelBuilder, Encoding, EventStream, LogBounds, Resume, Select};
+use tidewater_hub::{Channel, ChannelBuilder, Encoding, Ending, EventStream, LogBounds, Resume, Select};
 
 /// No block that comes of itself: two clients in one place get the same.
 fn quiet(builder: ChannelBuilder) -> ChannelBuilder {
@@ -201,7 +201,7 @@ async fn compressed_bytes_are_bounded_with_the_log() {
 #[tokio::test(start_paused = true)]
 async fn i10_a_client_that_is_sent_away_can_read_why() {
     for encoding in [Encoding::Gzip, Encoding::Zstd] {
-        let stream = EventStream::closed(Duration::from_secs(7)).encoded(encoding);
+        let stream = EventStream::closed(Ending::Full, Duration::from_secs(7)).encoded(encoding);
         let items: Vec<Bytes> = stream.collect().await;
         assert_eq!(decoded(encoding, &items), b"retry: 7000\n\n");
     }

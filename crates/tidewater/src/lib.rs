@@ -63,9 +63,9 @@ pub use tidewater_core::{
     inventory, memory, payload, plugin, sse,
 };
 pub use tidewater_hub::{
-    AllowedReplay, Channel, ChannelBuilder, Encoding, EventStream, Gaps, Hub, IntoSink, IntoSource, Lag,
-    LagPolicy, LogBounds, MapFailure, Pattern, Prewarm, Published, Resume, Select, Status, UnknownLagPolicy,
-    UpstreamState,
+    AllowedReplay, Begins, Channel, ChannelBuilder, Encoding, Ended, Ending, EventStream, Gaps, Hub,
+    IntoSink, IntoSource, Lag, LagPolicy, LogBounds, MapFailure, OnEnd, Pattern, Prewarm, Published, Resume,
+    Select, Status, UnknownLagPolicy, UpstreamState,
 };
 
 #[cfg(feature = "axum")]

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, time::Duration};
 
-use tidewater_hub::EventStream;
+use tidewater_hub::{Ending, EventStream};
 
 use crate::Reply;
 
@@ -58,7 +58,7 @@ impl Error for Full {}
 
 impl From<Full> for EventStream {
     fn from(full: Full) -> Self {
-        Self::closed(full.retry)
+        Self::closed(Ending::Full, full.retry)
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::{
     beat::{End, ROUND},
     conflate::Conflation,
+    observed::{Begins, Ending},
     past::Past,
 };
 use crate::{
@@ -47,6 +48,7 @@ pub(super) struct Client {
     pub(super) parked: Option<Parked>,
     /// Whether what it gets is compressed.
     pub(super) encoded: bool,
+    pub(super) begins: Begins,
 }
 
 /// What a client has left behind that has everything. Servers poll a body again right after each item; nothing is to be done
@@ -76,7 +78,7 @@ pub(super) enum Phase {
 /// What one step brings.
 pub(super) enum Step {
     Item(Item),
-    End(Bytes),
+    End(Ending),
     Again,
 }
 
@@ -87,9 +89,31 @@ impl Step {
     }
 }
 
+/// What was taken back of an item.
+pub(super) struct Given {
+    /// The bytes of it that were begun, and stay.
+    pub(super) begun: usize,
+    /// The messages in the rest.
+    pub(super) events: usize,
+}
+
+impl Phase {
+    /// Where the client is: what is before it has been given, or does not concern it.
+    pub(super) fn cursor(&self) -> &Cursor {
+        match self {
+            Self::Shared { at, .. } => at,
+            Self::Own { walk, .. } => &walk.cursor,
+            Self::Conflated(conflation) => conflation.cursor(),
+            Self::Limit { past, .. } | Self::Fetch { past, .. } | Self::Read { past, .. } => {
+                &past.walk.cursor
+            }
+        }
+    }
+}
+
 impl Client {
-    /// The next bytes; `Err` with the last ones.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, Bytes>> {
+    /// The next bytes; `Err` says why there are no more.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, Ending>> {
         if self.parked_by(cx).is_some_and(|parked| parked.version == self.shared.version()) {
             return Poll::Pending;
         }
@@ -106,7 +130,7 @@ impl Client {
             };
             match ready!(step) {
                 Step::Item(item) => return Poll::Ready(Ok(item)),
-                Step::End(last) => return Poll::Ready(Err(last)),
+                Step::End(why) => return Poll::Ready(Err(why)),
                 Step::Again => {}
             }
         }
@@ -114,9 +138,9 @@ impl Client {
         Poll::Pending
     }
 
-    /// The last bytes, if its time is over.
-    pub(super) fn over(&self) -> Option<Bytes> {
-        self.shared.clock.is_over(self.end).then(|| self.shared.send_away())
+    /// Whether its time is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.shared.clock.is_over(self.end)
     }
 
     /// Its time is over so long from now; the earlier end counts.
@@ -151,11 +175,7 @@ impl Client {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            Phase::Own { walk, .. } => &walk.cursor,
-            Phase::Conflated(conflation) => conflation.cursor(),
-            Phase::Limit { past, .. } | Phase::Fetch { past, .. } | Phase::Read { past, .. } => {
-                &past.walk.cursor
-            }
+            own => own.cursor(),
         };
         #[cfg(test)]
         if crate::model::broken::is(crate::model::broken::Fault::HeadAsHeartbeat) {
@@ -170,8 +190,8 @@ impl Client {
         let Phase::Shared { next, at } = &mut self.phase else { return Poll::Ready(Step::Again) };
         let mut guard = self.shared.lock();
         let state = &mut *guard;
-        if state.draining || state.generation != self.generation {
-            return Poll::Ready(Step::End(self.shared.send_away()));
+        if let Some(why) = state.ends(self.generation) {
+            return Poll::Ready(Step::End(why));
         }
         let Some(log) = &state.log else { return Poll::Pending };
         let mark = if self.select.is_all() { Mark::Reading } else { state.waiters.unpark(self.slot) };
@@ -215,7 +235,7 @@ impl Client {
 
     /// Goes back to the first event of which nothing has been sent, if `rest` is the end of the batch before the next
     /// entry. Answers how much of it belongs to an event before that.
-    pub(super) fn give_back(&mut self, rest: &Bytes) -> Option<usize> {
+    pub(super) fn give_back(&mut self, rest: &Bytes) -> Option<Given> {
         let Phase::Shared { next, at } = &mut self.phase else { return None };
         let mut state = self.shared.lock();
         let log = state.log.as_ref().filter(|_| state.generation == self.generation)?;
@@ -235,14 +255,12 @@ impl Client {
         has_less(&mut state, self.slot);
         drop(state);
         *at = Arc::new(batch.cursor_at(index));
-        let events = batch.messages(index..batch.frames.len());
-        self.shared.counts.sent.take_back(events, rest.len() - begun);
-        Some(begun)
+        Some(Given { begun, events: batch.messages(index..batch.frames.len()) })
     }
 
     /// The same where bytes are compressed: if `rest` is all that all clients get up to the next entry, nothing of it is
     /// sent.
-    pub(super) fn give_back_encoded(&mut self, rest: &Bytes, encoder: &mut Encoder) -> Option<usize> {
+    pub(super) fn give_back_encoded(&mut self, rest: &Bytes, encoder: &mut Encoder) -> Option<Given> {
         let Phase::Shared { next, at } = &mut self.phase else { return None };
         let mut state = self.shared.lock();
         let log = state.log.as_ref().filter(|_| state.generation == self.generation)?;
@@ -255,20 +273,19 @@ impl Client {
         has_less(&mut state, self.slot);
         drop(state);
         *at = Arc::new(batch.cursor_at(start));
-        self.shared.counts.sent.take_back(batch.messages(start..end), rest.len());
-        Some(0)
+        Some(Given { begun: 0, events: batch.messages(start..end) })
     }
 
     fn own(&mut self, cx: &mut Context<'_>, steps: &mut usize) -> Poll<Step> {
         let Phase::Own { next, walk } = &mut self.phase else { return Poll::Ready(Step::Again) };
         let mut guard = self.shared.lock();
         let state = &mut *guard;
-        if state.draining || state.generation != self.generation {
-            return Poll::Ready(Step::End(self.shared.send_away()));
+        if let Some(why) = state.ends(self.generation) {
+            return Poll::Ready(Step::End(why));
         }
         let Some(log) = &state.log else { return Poll::Pending };
         if log.strands(*next, &walk.cursor) {
-            return Poll::Ready(Step::End(self.shared.send_away()));
+            return Poll::Ready(Step::End(Ending::Reset));
         }
         let batch = log.find(*next).cloned();
         let node = match &batch {
@@ -336,6 +353,15 @@ impl Drop for Client {
 }
 
 impl State {
+    /// Why a client of this generation can't go on, if it can't.
+    pub(super) fn ends(&self, generation: u64) -> Option<Ending> {
+        match (self.draining, self.generation == generation) {
+            (true, _) => Some(Ending::Drained),
+            (false, false) => Some(Ending::Reset),
+            (false, true) => None,
+        }
+    }
+
     /// Whether a client on the shared bytes, which is to read `next`, has all that it wants up to the head.
     fn has_everything(&self, slot: usize, generation: u64, next: u64) -> bool {
         let at_end = self.log.as_ref().is_some_and(|log| log.next() == next);

@@ -8,6 +8,7 @@ use tidewater_core::{Cursor, GapReason};
 use super::{
     client::{Client, OWN_BYTES, Phase, Step},
     conflate::Conflation,
+    observed::Ending,
     past::Past,
 };
 use crate::{
@@ -34,7 +35,7 @@ impl Client {
     /// Ends the stream of a client that can't keep up.
     pub(super) fn give_up(&self) -> Step {
         self.shared.counts.lag_disconnects.fetch_add(1, Ordering::Relaxed);
-        Step::End(self.shared.send_away())
+        Step::End(Ending::Lagged)
     }
 
     /// Goes on from the broker, as far back as the channel allows.
@@ -74,13 +75,12 @@ impl Client {
         let mut out = BytesMut::new();
         let (written, caught_up) = {
             let state = self.shared.lock();
-            let Some(log) =
-                state.log.as_ref().filter(|_| !state.draining && state.generation == self.generation)
-            else {
-                return Poll::Ready(Step::End(self.shared.send_away()));
-            };
+            if let Some(why) = state.ends(self.generation) {
+                return Poll::Ready(Step::End(why));
+            }
+            let Some(log) = &state.log else { return Poll::Ready(Step::End(Ending::Reset)) };
             if conflation.is_stranded(log) {
-                return Poll::Ready(Step::End(self.shared.send_away()));
+                return Poll::Ready(Step::End(Ending::Reset));
             }
             let mut few = HELD.min(*steps);
             *steps -= few;
@@ -98,12 +98,8 @@ impl Client {
     pub(super) fn skip(&mut self, from: &Cursor, next: u64) -> Step {
         let (tail, mut start, topics, mut gaps) = {
             let state = self.shared.lock();
-            let Some(log) = &state.log else {
-                return Step::End(self.shared.send_away());
-            };
-            let Some(start) = log.skip_to(from) else {
-                return Step::End(self.shared.send_away());
-            };
+            let Some(log) = &state.log else { return Step::End(Ending::Reset) };
+            let Some(start) = log.skip_to(from) else { return Step::End(Ending::Reset) };
             let lost: Vec<_> = log.lost_since(next).map(|gap| (Told::gap(gap), from.clone())).collect();
             (log.tail(), Walk { cursor: start }, state.topics.clone(), lost)
         };

@@ -7,11 +7,13 @@
 //! | `lag` | what happens to a client that fell off the log |
 //! | `beat` | when a client is due a heartbeat |
 //! | `conflate` | a client that gets the newest of each key: pure |
+//! | `observed` | where it begins, why it ends, and what it has come to |
 
 pub(crate) mod beat;
 mod client;
 mod conflate;
 mod lag;
+mod observed;
 mod past;
 
 use std::{
@@ -27,9 +29,11 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tidewater_core::Cursor;
 
+pub use self::observed::{Begins, Ended, Ending, OnEnd};
 use self::{
     beat::{Clock, End},
-    client::{Client, Phase},
+    client::{Client, Given, Phase},
+    observed::Tally,
     past::Past,
 };
 use crate::{
@@ -61,12 +65,38 @@ struct Beside {
     first: Option<Bytes>,
     encoder: Option<Encoder>,
     held: Option<Box<dyn Any + Send + Sync>>,
+    tally: Option<Box<Tally>>,
+    /// Why there has never been a client.
+    closed: Option<Ending>,
 }
 
 impl EventStream {
-    /// A stream that tells its client when to come back, and ends.
-    pub fn closed(retry: Duration) -> Self {
-        Self { client: None, beside: Beside::first(wire::come_back(retry)) }
+    /// A stream that tells its client when to come back, and ends. Why is for who [asks](Self::begins).
+    pub fn closed(why: Ending, retry: Duration) -> Self {
+        Self::never(why, wire::come_back(retry))
+    }
+
+    /// Where it begins, to be asked before it is polled.
+    ///
+    /// # Errors
+    /// Why it says nothing but when to come back.
+    pub fn begins(&self) -> Result<Begins, Ending> {
+        match &self.client {
+            Some(client) => Ok(client.begins),
+            None => Err(self.beside.as_ref().and_then(|beside| beside.closed).unwrap_or(Ending::Left)),
+        }
+    }
+
+    /// Counts from now on what goes out, and tells it when the stream is dropped, wherever it has gone to by then. That has to
+    /// be quick: it is called where the stream is written, by a thread that writes others too. Who observed it before
+    /// is not told any more.
+    ///
+    /// To be called before the stream is polled. A stream that nobody observes counts nothing of its own.
+    pub fn observe(&mut self, on_end: OnEnd) {
+        if let Some(tally) = Beside::tally(&mut self.beside) {
+            tally.forget();
+        }
+        self.beside.get_or_insert_default().tally = Some(Box::new(Tally::new(on_end)));
     }
 
     /// The same stream, compressed: what all clients get is compressed once for all of them, what one gets alone for it.
@@ -103,14 +133,19 @@ impl EventStream {
             Ok(begun) => Self::start(shared, select, lag, begun),
             Err(error) => {
                 tracing::debug!(channel = &*shared.name, "a client is sent away for a while: {error}");
-                Self::sent_away(&shared)
+                Self::sent_away(&shared, Ending::Unavailable)
             }
         }
     }
 
     /// A stream of this channel that tells its client when to come back, and ends.
-    pub(crate) fn sent_away(shared: &Shared) -> Self {
-        Self { client: None, beside: Beside::first(shared.send_away()) }
+    pub(crate) fn sent_away(shared: &Shared, why: Ending) -> Self {
+        Self::never(why, shared.send_away())
+    }
+
+    fn never(why: Ending, last: Bytes) -> Self {
+        let beside = Beside { first: Some(last), closed: Some(why), ..Beside::default() };
+        Self { client: None, beside: Some(Box::new(beside)) }
     }
 
     /// The same where nothing has to be asked for: most clients have no id, and begin with what comes from now on.
@@ -145,11 +180,16 @@ impl EventStream {
     /// For servers that keep no bytes for a client that does not read.
     pub fn give_back(&mut self, rest: &Bytes) -> usize {
         let Some(client) = &mut self.client else { return rest.len() };
-        let begun = match Beside::encoder(&mut self.beside) {
+        let given = match Beside::encoder(&mut self.beside) {
             None => client.give_back(rest),
             Some(encoder) => client.give_back_encoded(rest, encoder),
         };
-        begun.unwrap_or(rest.len())
+        let Some(Given { begun, events }) = given else { return rest.len() };
+        client.shared.counts.sent.take_back(events, rest.len() - begun);
+        if let Some(tally) = Beside::tally(&mut self.beside) {
+            tally.take_back(events, rest.len() - begun);
+        }
+        begun
     }
 
     /// Keeps something until the stream is dropped, wherever it has gone to by then: a place among those that there are, say.
@@ -158,22 +198,38 @@ impl EventStream {
         self.beside.get_or_insert_default().held = Some(kept);
     }
 
+    /// Lets its client go, and says to who observes it why and where.
+    fn part(&mut self, why: Ending) {
+        let Some(client) = self.client.take() else { return };
+        if let Some(tally) = Beside::tally(&mut self.beside) {
+            tally.end(why, client.phase.cursor().clone());
+        }
+    }
+
     fn start(shared: Arc<Shared>, select: Select, lag: LagPolicy, begun: Begun) -> Self {
         let made = {
             let mut state = shared.lock();
             if state.draining {
-                None
+                Err(Ending::Drained)
             } else {
-                plan(&shared, &state, &begun).map(|plan| (plan, state.add(&select, &shared.clock)))
+                let plan = plan(&shared, &state, &begun).ok_or(Ending::Unavailable);
+                plan.map(|plan| (plan, state.add(&select, &shared.clock)))
             }
         };
-        let Some((plan, (slot, generation, next, head, due))) = made else {
-            return Self::sent_away(&shared);
+        let (plan, (slot, generation, next, head, due)) = match made {
+            Ok(made) => made,
+            Err(why) => return Self::sent_away(&shared, why),
         };
         shared.count_client(true);
         if !matches!(begun, Begun::Latest) {
             shared.counts.resumed(&plan);
         }
+        let begins = match (&begun, plan.place) {
+            _ if !plan.gaps.is_empty() => Begins::Gap,
+            (Begun::Latest, _) => Begins::Latest,
+            (_, Place::Backfill) => Begins::Broker,
+            _ => Begins::Log,
+        };
         let first = first_block(shared.settings.retry, &plan);
         #[cfg(test)]
         let first = crate::model::broken::first_block(first, shared.settings.retry, &plan, &head);
@@ -196,6 +252,7 @@ impl EventStream {
                 end: End::NEVER,
                 parked: None,
                 encoded: false,
+                begins,
             }),
             beside: Beside::first(first),
         }
@@ -211,7 +268,7 @@ impl Beside {
     fn take_first(beside: &mut Option<Box<Self>>) -> Option<Bytes> {
         let all = beside.as_mut()?;
         let first = all.first.take()?;
-        if all.encoder.is_none() && all.held.is_none() {
+        if all.encoder.is_none() && all.held.is_none() && all.tally.is_none() {
             *beside = None;
         }
         Some(first)
@@ -219,6 +276,10 @@ impl Beside {
 
     fn encoder(beside: &mut Option<Box<Self>>) -> Option<&mut Encoder> {
         beside.as_mut()?.encoder.as_mut()
+    }
+
+    fn tally(beside: &mut Option<Box<Self>>) -> Option<&mut Tally> {
+        beside.as_mut()?.tally.as_deref_mut()
     }
 }
 
@@ -239,26 +300,26 @@ impl Stream for EventStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let this = &mut *self;
-        let mut is_last = false;
-        let item = if let Some(last) = this.client.as_ref().and_then(Client::over) {
-            is_last = true;
+        let mut ends = None;
+        let item = if let Some(client) = this.client.as_ref().filter(|client| client.is_over()) {
+            ends = Some(Ending::Expired);
             // Nothing is given any more, not even what was to come first.
             Beside::take_first(&mut this.beside);
-            Item::own(last, 0)
+            Item::own(client.shared.send_away(), 0)
         } else if let Some(first) = Beside::take_first(&mut this.beside) {
-            is_last = this.client.is_none();
             Item::own(first, 0)
         } else {
             let Some(client) = &mut this.client else { return Poll::Ready(None) };
             match client.poll(cx) {
                 Poll::Ready(Ok(item)) => item,
-                Poll::Ready(Err(last)) => {
-                    is_last = true;
-                    Item::own(last, 0)
+                Poll::Ready(Err(why)) => {
+                    ends = Some(why);
+                    Item::own(client.shared.send_away(), 0)
                 }
                 Poll::Pending => ready!(client.poll_heartbeat(cx)),
             }
         };
+        let is_last = ends.is_some() || this.client.is_none();
         let events = item.events;
         let bytes = match Beside::encoder(&mut this.beside) {
             None => item.bytes,
@@ -267,10 +328,19 @@ impl Stream for EventStream {
         if let Some(client) = &this.client {
             client.shared.counts.sent.add(events, bytes.len());
         }
-        if is_last {
-            this.client = None;
+        if let Some(tally) = Beside::tally(&mut this.beside) {
+            tally.add(events, bytes.len());
+        }
+        if let Some(why) = ends {
+            this.part(why);
         }
         Poll::Ready(Some(bytes))
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.part(Ending::Left);
     }
 }
 

@@ -12,7 +12,10 @@ use bytes::BytesMut;
 use tidewater_core::{Cursor, GapReason};
 use tokio::{sync::oneshot, time::Instant};
 
-use super::client::{Client, OWN_BYTES, Phase, Step};
+use super::{
+    client::{Client, OWN_BYTES, Phase, Step},
+    observed::Ending,
+};
 use crate::{
     backfill,
     resume::{Place, limit, open::known, walk::Walk},
@@ -65,14 +68,12 @@ impl Client {
         }
         let Phase::Limit { said, .. } = &mut self.phase else { return Poll::Ready(Step::Again) };
         let Ok(Ok(said)) = ready!(Pin::new(said).poll(cx)) else {
-            return Poll::Ready(Step::End(self.shared.send_away()));
+            return Poll::Ready(Step::End(Ending::Unavailable));
         };
         let Phase::Limit { mut past, .. } = self.take_phase() else { return Poll::Ready(Step::Again) };
         let gaps = {
             let state = self.shared.lock();
-            let Some(log) = &state.log else {
-                return Poll::Ready(Step::End(self.shared.send_away()));
-            };
+            let Some(log) = &state.log else { return Poll::Ready(Step::End(Ending::Reset)) };
             let known = known(&self.shared, &state, log, None, said.as_ref());
             let limited = known.limited(&past.walk.cursor);
             let gaps = known.replay_gaps(&past.walk.cursor, &limited);
@@ -99,9 +100,9 @@ impl Client {
             Ok(Ok(segment)) => segment,
             Ok(Err(error)) => {
                 tracing::debug!(channel = &*self.shared.name, "a client's backfill failed: {error}");
-                return Poll::Ready(Step::End(self.shared.send_away()));
+                return Poll::Ready(Step::End(Ending::Unavailable));
             }
-            Err(_) => return Poll::Ready(Step::End(self.shared.send_away())),
+            Err(_) => return Poll::Ready(Step::End(Ending::Unavailable)),
         };
         let mut out = BytesMut::new();
         if let Some(segment) = segment.upgrade() {
@@ -151,12 +152,10 @@ impl Client {
     fn join(&mut self, mut past: Box<Past>) -> Step {
         let (place, head) = {
             let state = self.shared.lock();
-            if state.draining || state.generation != self.generation {
-                return Step::End(self.shared.send_away());
+            if let Some(why) = state.ends(self.generation) {
+                return Step::End(why);
             }
-            let Some(log) = &state.log else {
-                return Step::End(self.shared.send_away());
-            };
+            let Some(log) = &state.log else { return Step::End(Ending::Reset) };
             (known(&self.shared, &state, log, None, None).find(&past.walk.cursor), log.head().clone())
         };
         match place {
@@ -183,8 +182,8 @@ impl Client {
     /// Waits for something else than the log. The end, if there is nothing to wait for any more.
     fn watch(&self, cx: &mut Context<'_>) -> Option<Step> {
         let mut state = self.shared.lock();
-        if state.draining || state.generation != self.generation {
-            return Some(Step::End(self.shared.send_away()));
+        if let Some(why) = state.ends(self.generation) {
+            return Some(Step::End(why));
         }
         state.waiters.watch(self.slot, cx.waker());
         None
