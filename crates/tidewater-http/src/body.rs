@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderMap, HeaderValue, Response, header};
 use http_body::{Frame, SizeHint};
-use tidewater_hub::{Encoding, EventStream};
+use tidewater_hub::{Begins, Encoding, Ending, EventStream, OnEnd};
 
 /// The body of an answer of the [`Endpoint`](crate::Endpoint).
 ///
@@ -69,6 +69,19 @@ impl EventBody {
     /// As [`EventStream::hold`].
     pub fn hold(&mut self, kept: Box<dyn Any + Send + Sync>) {
         self.0.hold(kept);
+    }
+
+    /// As [`EventStream::begins`].
+    ///
+    /// # Errors
+    /// As [`EventStream::begins`].
+    pub fn begins(&self) -> Result<Begins, Ending> {
+        self.0.begins()
+    }
+
+    /// As [`EventStream::observe`].
+    pub fn observe(&mut self, on_end: OnEnd) {
+        self.0.observe(on_end);
     }
 }
 

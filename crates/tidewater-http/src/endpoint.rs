@@ -14,8 +14,9 @@ use tidewater_hub::{Channel, Encoding, Select};
 use tower::Service;
 
 use crate::{
-    Authorizer, Body, Cors, Grant, Limits, Rejection, Reply, Resume, SelectBy,
-    publish::{BodyBounds, publish},
+    Authorizer, Body, Cors, Exchange, Grant, Limits, Observer, Rejection, Reply, Resume, SelectBy,
+    observe::Observers,
+    publish::{BodyBounds, Publishing, publish},
 };
 
 /// Serves one channel. Cloning shares it.
@@ -35,6 +36,7 @@ struct Settings {
     limits: Option<Limits>,
     select_by: Vec<SelectBy>,
     compress: Vec<Encoding>,
+    observers: Observers,
 }
 
 impl Endpoint {
@@ -49,6 +51,7 @@ impl Endpoint {
             body: BodyBounds { bytes: 1 << 20, time: Duration::from_secs(30) },
             select_by: SelectBy::ALL.to_vec(),
             compress: Vec::new(),
+            observers: Vec::new(),
         }))
     }
 
@@ -111,6 +114,15 @@ impl Endpoint {
         self.with(|settings| settings.compress = encodings.into_iter().collect())
     }
 
+    /// Tells this observer, too, of each request that is answered, and of each stream that has ended. Where it is a client's
+    /// address, it is the one that [`limits`](Self::limits) have.
+    ///
+    /// Whoever leaves before the answer is told of to nobody.
+    #[must_use]
+    pub fn observe(self, observer: Arc<dyn Observer>) -> Self {
+        self.with(|settings| settings.observers.push(observer))
+    }
+
     /// Its channel.
     pub fn channel(&self) -> &Channel {
         &self.0.channel
@@ -140,20 +152,45 @@ impl Endpoint {
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let (parts, body) = request.into_parts();
+        let exchange = (!self.0.observers.is_empty()).then(|| Exchange::new(self.0.channel.name(), &parts));
+        let mut subject = None;
+        let mut response = self.answer_to(&parts, body, &mut subject).await;
+        if let Some(exchange) = exchange {
+            self.tell(Exchange { subject: subject.as_deref(), ..exchange }, &mut response);
+        }
+        response
+    }
+
+    /// Also tells the subject, as soon as it is known.
+    async fn answer_to<B>(&self, parts: &Parts, body: B, subject: &mut Option<Arc<str>>) -> Response<Body>
+    where
+        B: http_body::Body,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
         let mut response = match parts.method {
-            Method::GET | Method::HEAD => match Resume::from_parts(&parts) {
-                Ok(resume) => self.read(resume, &parts).await.into_response(),
+            Method::GET | Method::HEAD => match Resume::from_parts(parts) {
+                Ok(resume) => self.read(resume, parts, subject).await.into_response(),
                 Err(rejection) => rejection.into_response(),
             },
-            Method::POST => self.post(&parts, body).await.unwrap_or_else(Rejection::into_response),
-            Method::OPTIONS => return self.options(&parts),
+            Method::POST => self.post(parts, body, subject).await.unwrap_or_else(Rejection::into_response),
+            Method::OPTIONS => return self.options(parts),
             _ => self.method_not_allowed(&parts.method),
         };
         self.0.cors.apply(&parts.headers, response.headers_mut());
         response
     }
 
-    async fn read(&self, resume: Resume, parts: &Parts) -> Reply {
+    fn tell(&self, exchange: Exchange<'_>, response: &mut Response<Body>) {
+        let Settings { limits, observers, .. } = &*self.0;
+        let Parts { extensions, headers, .. } = exchange.request;
+        let exchange = match limits {
+            Some(limits) => exchange.client(limits.client(extensions.get(), headers)),
+            None => exchange,
+        };
+        exchange.tell(observers.iter().map(|observer| &**observer), response);
+    }
+
+    async fn read(&self, resume: Resume, parts: &Parts, subject: &mut Option<Arc<str>>) -> Reply {
         let Settings { channel, authorizer, limits, select_by, compress, .. } = &*self.0;
         let resume = resume.compress(compress.iter().copied());
         if let Err(rejection) = resume.check_select(select_by) {
@@ -166,13 +203,19 @@ impl Endpoint {
                 Err(refusal) => return resume.refused(channel, refusal),
             },
         };
+        *subject = grant.subject().cloned();
         match limits {
             Some(limits) => resume.open_granted_within(channel, &grant, limits).await,
             None => resume.open_granted(channel, &grant).await,
         }
     }
 
-    async fn post<B>(&self, parts: &Parts, body: B) -> Result<Response<Body>, Rejection>
+    async fn post<B>(
+        &self,
+        parts: &Parts,
+        body: B,
+        subject: &mut Option<Arc<str>>,
+    ) -> Result<Response<Body>, Rejection>
     where
         B: http_body::Body,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -188,7 +231,14 @@ impl Endpoint {
                 ),
             ));
         }
-        publish(channel, cors, authorizer.as_deref(), limits.as_ref(), *bounds, parts, body).await
+        let to = Publishing {
+            channel,
+            cors,
+            authorizer: authorizer.as_deref(),
+            limits: limits.as_ref(),
+            bounds: *bounds,
+        };
+        publish(to, parts, body, subject).await
     }
 
     fn options(&self, parts: &Parts) -> Response<Body> {

@@ -25,6 +25,8 @@
 //!
 //! With an [`Authorizer`] ([`Endpoint::authorize`]) a request gets what it is granted, and 401 or 403 where that is nothing.
 //!
+//! An [`Observer`] ([`Endpoint::observe`]) is told of each answer, and of each stream when it has ended.
+//!
 //! An `EventSource` gives up for good on any status but 200. So nothing about the channel's state, and nothing about
 //! an id, is ever told by a status on the way to a stream; 400 is for other values of the query that can't be read, and
 //! on a client's first connection for a parameter whose name is misspelled, or that the endpoint does not offer.
@@ -41,6 +43,7 @@ mod encoding;
 mod endpoint;
 mod limits;
 mod names;
+mod observe;
 mod peer;
 mod publish;
 mod query;
@@ -64,11 +67,13 @@ pub use body::{Body, EventBody};
 pub use cors::Cors;
 pub use endpoint::Endpoint;
 pub use limits::{Full, Limits, LimitsConfig, LimitsStatus, Permit, Rate, RoomStatus, Which};
+pub use observe::{Answered, Exchange, Observer};
 pub use peer::Peer;
 pub use rejection::Rejection;
 pub use reply::Reply;
 pub use resume::{LAST_EVENT_ID, Resume, TIDEWATER_CURSOR};
 pub use select_by::{SelectBy, UnknownSelectBy};
+pub use tidewater_hub::OnEnd;
 
 /// How long the adapters' graceful shutdown gives streams to end.
 ///

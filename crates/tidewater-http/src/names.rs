@@ -7,6 +7,9 @@
 pub(crate) const NAMES: [&str; 8] =
     ["last_event_id", "lastEventId", "since", "topic", "key", "tag", "event", "lag"];
 
+/// Those of which logs may show what they hold. An id has a place of its own there.
+pub(crate) const SHOWN: [&str; 6] = ["since", "topic", "key", "tag", "event", "lag"];
+
 /// Names this short have too many neighbours that are words of their own (`tab`, `tags`, `kay`).
 const LONG: usize = 5;
 

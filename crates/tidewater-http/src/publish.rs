@@ -2,6 +2,7 @@
 
 use std::{
     error::Error as StdError,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -28,26 +29,34 @@ pub(crate) struct BodyBounds {
     pub(crate) time: Duration,
 }
 
-/// Publishes the body: 202 with where the broker put it.
+/// What is published to, and who may publish how much.
+#[derive(Clone, Copy)]
+pub(crate) struct Publishing<'a> {
+    pub(crate) channel: &'a Channel,
+    pub(crate) cors: &'a Cors,
+    pub(crate) authorizer: Option<&'a dyn Authorizer>,
+    pub(crate) limits: Option<&'a Limits>,
+    pub(crate) bounds: BodyBounds,
+}
+
+/// Publishes the body: 202 with where the broker put it. Tells the subject, too, as soon as it is known.
 pub(crate) async fn publish<B>(
-    channel: &Channel,
-    cors: &Cors,
-    authorizer: Option<&dyn Authorizer>,
-    limits: Option<&Limits>,
-    bounds: BodyBounds,
+    to: Publishing<'_>,
     parts: &Parts,
     body: B,
+    subject: &mut Option<Arc<str>>,
 ) -> Result<Response<Body>, Rejection>
 where
     B: http_body::Body,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
+    let Publishing { channel, cors, authorizer, limits, bounds } = to;
     // Only then: a page of another origin could use up what its visitor may publish.
     check_origin(cors, parts)?;
     check_length(parts, bounds.bytes)?;
     let asked = Asked::read(parts.uri.query())?;
     let grant = match authorizer {
-        Some(authorizer) => Some(asked.authorize(channel, authorizer, parts).await?),
+        Some(authorizer) => Some(asked.authorize(channel, authorizer, parts, subject).await?),
         None => None,
     };
     check_rate(limits, parts, grant.as_ref())?;
@@ -128,10 +137,12 @@ impl Asked {
         channel: &Channel,
         authorizer: &dyn Authorizer,
         parts: &Parts,
+        subject: &mut Option<Arc<str>>,
     ) -> Result<Grant, Rejection> {
         let action =
             Action::Publish { key: self.key.as_ref(), event: self.event.as_ref().map(EventName::as_str) };
         let grant = authorizer.authorize(Ask::new(channel.name(), action, parts)).await?;
+        *subject = grant.subject().cloned();
         if grant.may_publish(self.key.as_deref()) {
             grant.check_time(SystemTime::now())?;
             return Ok(grant);
