@@ -85,6 +85,10 @@ pub(crate) struct Flags {
     /// The most bytes that a published body may have (1MiB).
     #[arg(long, value_name = "SIZE")]
     max_body: Option<String>,
+    /// Write a line to standard output for each request to a channel, and one for each stream that ends: text, json, or off
+    /// (the default). docs/logs.md tells what is in it.
+    #[arg(long, value_name = "FORMAT")]
+    access_log: Option<String>,
     /// How long streams may take to end when it shuts down: seconds, or with a unit (10s, 500ms, 1m).
     #[arg(long, value_name = "DURATION")]
     drain_timeout: Option<String>,
@@ -98,6 +102,7 @@ impl Flags {
             ("--server", ["server", "server"], &self.server),
             ("--max-connections", ["server", "max_connections"], &self.max_connections),
             ("--drain-timeout", ["server", "drain_timeout"], &self.drain_timeout),
+            ("--access-log", ["server", "access_log"], &self.access_log),
             ("--max-body", ["limits", "max_body"], &self.max_body),
             ("--max-streams", ["limits", "streams"], &self.max_streams),
             ("--streams-per-address", ["limits", "streams_per_address"], &self.streams_per_address),

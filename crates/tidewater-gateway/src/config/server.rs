@@ -12,7 +12,7 @@ use super::{
     reader::Reader,
     setting::{Setting, quoted},
 };
-use crate::{failure::Failure, serve::ServerKind};
+use crate::{access::Format, failure::Failure, serve::ServerKind};
 
 /// As the library has it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,6 +30,7 @@ pub(crate) struct ServerConfig {
     pub(crate) drain_timeout: Duration,
     /// Whether there is a page at `/`.
     pub(crate) page: bool,
+    pub(crate) access_log: AccessLog,
 }
 
 /// Where it listens, and by what.
@@ -62,6 +63,7 @@ impl ServerConfig {
             listening: Arc::new(Listening::read(table)),
             drain_timeout: table.get("drain_timeout", Duration::from_secs(10)),
             page: table.get("page", true),
+            access_log: table.get("access_log", AccessLog::default()),
         }
     }
 }
@@ -188,6 +190,29 @@ fn proxies(table: &Reader<'_>, from: &[String]) -> Option<Proxies> {
         return None;
     }
     Proxies::trust(from).map_err(|error| table.refuse("proxy_protocol_from", error)).ok()
+}
+
+/// How requests are written to standard output; `None`: not at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AccessLog(pub(crate) Option<Format>);
+
+impl Setting for AccessLog {
+    fn read(given: &Given) -> Result<Self, Vec<Wrong>> {
+        Ok(given.parsed("\"text\", \"json\" or \"off\"", |text| match text {
+            "off" => Ok(Self(None)),
+            "text" => Ok(Self(Some(Format::Text))),
+            "json" => Ok(Self(Some(Format::Json))),
+            _ => Err("there is no such access log (there are: off, text, json)".to_owned()),
+        })?)
+    }
+
+    fn show(&self) -> String {
+        quoted(match self.0 {
+            None => "off",
+            Some(Format::Text) => "text",
+            Some(Format::Json) => "json",
+        })
+    }
 }
 
 /// How many connections there may be; `None`: as many as open files allow.

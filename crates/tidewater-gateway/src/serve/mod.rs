@@ -34,6 +34,7 @@ use shutdown::Shutdown;
 use site::{Served, Site};
 
 use crate::{
+    access::AccessLog,
     config::{Config, Flags, Listen},
     failure::{Failure, warn},
     output::Output,
@@ -45,16 +46,18 @@ pub(crate) fn run(config: Config, flags: Flags) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::runtime(format_args!("no threads can be started: {error}")))?;
-    let done = runtime.block_on(serve(config, flags));
+    let access = AccessLog::default();
+    let done = runtime.block_on(serve(config, flags, access.clone()));
     // What still runs (a broker's client that says goodbye) is not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    access.finish(Duration::from_secs(1));
     done
 }
 
-async fn serve(config: Config, flags: Flags) -> Result<(), Failure> {
+async fn serve(config: Config, flags: Flags, access: AccessLog) -> Result<(), Failure> {
     let server = config.server.listening.clone();
     let connections = listen::connections(server.max_connections.0);
-    let site = Arc::new(Site::open(config, connections)?);
+    let site = Arc::new(Site::open(config, connections, access)?);
     let shutdown = Shutdown::new(site.clone())?;
     reload::on_hangup(site.clone(), flags)?;
     if server.kind.counts_connections() {

@@ -8,12 +8,13 @@ use std::{
 
 use tidewater::{
     Channel, Error, Hub,
-    http::{Authorizer, Cors, Endpoint, Limits},
+    http::{Authorizer, Cors, Endpoint, Limits, Observer},
     plugin::open_source,
 };
 
 use super::{gate::Gate, routes::CHANNELS};
 use crate::{
+    access::AccessLog,
     config::{self, Authorization, ChannelConfig, Config, CorsConfig, ProxiesConfig, ServerConfig},
     failure::Failure,
 };
@@ -24,6 +25,7 @@ pub(super) struct Site {
     hub: Hub,
     /// Of all channels and listeners, and of all reloads: what is open stays counted.
     limits: Limits,
+    access: AccessLog,
     /// How many connections there may be.
     connections: usize,
     now: RwLock<Arc<Now>>,
@@ -42,6 +44,13 @@ pub(super) struct Now {
     authorization: Authorization,
 }
 
+/// What all channels are served with.
+struct Around<'a> {
+    limits: &'a Limits,
+    authorization: &'a Authorization,
+    observer: Option<Arc<dyn Observer>>,
+}
+
 /// One channel that is served.
 #[derive(Debug)]
 pub(super) struct Served {
@@ -55,13 +64,18 @@ pub(super) struct Served {
 impl Site {
     /// Opens every channel, where there may be so many connections. A broker that can't be reached is no
     /// error: its channel is retried behind it.
-    pub(super) fn open(config: Config, connections: usize) -> Result<Self, Failure> {
+    pub(super) fn open(config: Config, connections: usize, access: AccessLog) -> Result<Self, Failure> {
         let hub = Hub::new();
         let limits = Limits::new(config.limits.config(connections), config.proxies.proxies()?);
+        let around = Around {
+            limits: &limits,
+            authorization: &config.authorization,
+            observer: observer(&access, &config.server),
+        };
         let channels = config
             .channels
             .into_iter()
-            .map(|channel| Served::open(&hub, &limits, &config.authorization, channel))
+            .map(|channel| Served::open(&hub, &around, channel))
             .collect::<Result<_, _>>()?;
         let now = Now {
             channels,
@@ -72,7 +86,7 @@ impl Site {
             proxies_config: config.proxies,
             authorization: config.authorization,
         };
-        Ok(Self { hub, limits, connections, now: RwLock::new(Arc::new(now)) })
+        Ok(Self { hub, limits, access, connections, now: RwLock::new(Arc::new(now)) })
     }
 
     pub(super) fn hub(&self) -> &Hub {
@@ -110,14 +124,19 @@ impl Site {
             true => old.authorization.clone(),
             false => new.authorization,
         };
+        let around = Around {
+            limits: &self.limits,
+            authorization: &authorization,
+            observer: observer(&self.access, &new.server),
+        };
         let mut channels = Vec::new();
         for config in new.channels {
             let own = old.channels.iter().find(|served| served.name() == config.name);
             let opened = match own {
-                Some(own) => own.reloaded(&self.limits, &authorization, config, &mut changes),
+                Some(own) => own.reloaded(&around, config, &mut changes),
                 None => {
                     changes.added.push(config.name.clone());
-                    Served::open(&self.hub, &self.limits, &authorization, config)
+                    Served::open(&self.hub, &around, config)
                 }
             };
             match opened {
@@ -138,6 +157,7 @@ impl Site {
             listening: old.server.listening.clone(),
             drain_timeout: new.server.drain_timeout,
             page: new.server.page,
+            access_log: new.server.access_log,
         };
         let cors = new.cors.cors()?;
         // What proxies were taken for stays known while they are the same.
@@ -193,12 +213,7 @@ impl Now {
 }
 
 impl Served {
-    fn open(
-        hub: &Hub,
-        limits: &Limits,
-        authorization: &Authorization,
-        config: ChannelConfig,
-    ) -> Result<Self, Failure> {
+    fn open(hub: &Hub, around: &Around<'_>, config: ChannelConfig) -> Result<Self, Failure> {
         let at = |error: Error| error.context(format!("channel {:?}", config.name));
         let mut builder = hub
             .channel(&config.name)
@@ -224,17 +239,16 @@ impl Served {
             builder = builder.sink(sink);
         }
         let limits = match &config.limits.publish {
-            Some(own) => limits.with_publish(own.rate),
-            None => limits.clone(),
+            Some(own) => around.limits.with_publish(own.rate),
+            None => around.limits.clone(),
         };
-        Self::of(builder.open()?, limits, authorization, config)
+        Self::of(builder.open()?, limits, around, config)
     }
 
     /// The same channel behind an endpoint of a new configuration.
     fn reloaded(
         &self,
-        limits: &Limits,
-        authorization: &Authorization,
+        around: &Around<'_>,
         mut new: ChannelConfig,
         changes: &mut Changes,
     ) -> Result<Self, Failure> {
@@ -248,21 +262,22 @@ impl Served {
         let key = |key: &str| format!("channels.{}.{key}", new.name);
         changes.changed.extend(self.config.endpoint_changes(&new).into_iter().map(key));
         let limits = match (&self.config.limits.publish, &new.limits.publish) {
-            (_, None) => limits.clone(),
-            (None, Some(own)) => limits.with_publish(own.rate),
+            (_, None) => around.limits.clone(),
+            (None, Some(own)) => around.limits.with_publish(own.rate),
             // Whoever has used up a rate that stays has used it up. One that changes does so when all is well.
             (Some(_), Some(_)) => self.limits.clone(),
         };
-        Self::of(self.channel().clone(), limits, authorization, self.config.with_endpoint_of(new))
+        Self::of(self.channel().clone(), limits, around, self.config.with_endpoint_of(new))
     }
 
     fn of(
         channel: Channel,
         limits: Limits,
-        authorization: &Authorization,
+        around: &Around<'_>,
         config: ChannelConfig,
     ) -> Result<Self, Failure> {
-        let gate = authorization
+        let gate = around
+            .authorization
             .authorizer()
             .map(|authorizer| Gate { public: config.public, authorizer: authorizer.clone() });
         if gate.is_none() && !config.public {
@@ -282,6 +297,9 @@ impl Served {
             .limits(limits.clone());
         if let Some(gate) = &gate {
             endpoint = endpoint.authorize(gate.clone());
+        }
+        if let Some(observer) = &around.observer {
+            endpoint = endpoint.observe(observer.clone());
         }
         Ok(Self { endpoint, gate, limits, config })
     }
@@ -305,6 +323,11 @@ impl Served {
     }
 }
 
+/// Who writes the access log, if there is to be one.
+fn observer(access: &AccessLog, server: &ServerConfig) -> Option<Arc<dyn Observer>> {
+    server.access_log.0.map(|format| access.observer(format))
+}
+
 /// What a reload did, by channel and by key.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
@@ -324,6 +347,7 @@ impl Changes {
         for (key, changed) in [
             ("server.drain_timeout", old.server.drain_timeout != new.server.drain_timeout),
             ("server.page", old.server.page != new.server.page),
+            ("server.access_log", old.server.access_log != new.server.access_log),
             ("cors.origins", old.cors_config != new.cors),
             ("proxies", old.proxies_config != new.proxies),
             ("authorization", !old.authorization.is_same(&new.authorization)),

@@ -1,0 +1,176 @@
+//! A thread that writes lines, so that nobody else waits for who reads them.
+//!
+//! `tracing-appender` has one too; with its queue full it prints to standard output when it is dropped, and a gateway whose
+//! reader has stopped would never end.
+
+use std::{
+    io::{self, BufWriter, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, Receiver, SyncSender, TrySendError},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use serde_json::json;
+
+use super::line::Format;
+
+/// How many lines may wait. Each has some KiB at most.
+const QUEUE: usize = 4096;
+/// How often a full queue is looked at by who waits for its end.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Takes lines for as long as somebody reads them. What there is no room for is left out, and counted.
+#[derive(Debug)]
+pub(super) struct Lines {
+    queue: SyncSender<Put>,
+    lost: Arc<AtomicU64>,
+}
+
+enum Put {
+    Line(Format, String),
+    /// To be answered when everything before it is written.
+    Flush(SyncSender<()>),
+}
+
+impl Lines {
+    /// Starts the thread.
+    pub(super) fn start(to: impl Write + Send + 'static) -> io::Result<Self> {
+        let (queue, lines) = mpsc::sync_channel(QUEUE);
+        let lost = Arc::new(AtomicU64::new(0));
+        let count = lost.clone();
+        thread::Builder::new().name("access-log".to_owned()).spawn(move || {
+            if let Err(error) = write(&lines, &count, to) {
+                tracing::warn!("the access log ends: nobody takes it any more: {error}");
+            }
+        })?;
+        Ok(Self { queue, lost })
+    }
+
+    /// Never waits.
+    pub(super) fn put(&self, format: Format, line: String) {
+        // Once nobody reads any more there is nobody to be told.
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(Put::Line(format, line))
+            && self.lost.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            tracing::warn!("the access log is read too slowly: lines are left out, and counted in it");
+        }
+    }
+
+    /// Waits until everything before is written, so long at most.
+    pub(super) fn flush(&self, longest: Duration) {
+        let until = Instant::now() + longest;
+        let (done, written) = mpsc::sync_channel(1);
+        while let Err(TrySendError::Full(_)) = self.queue.try_send(Put::Flush(done.clone())) {
+            if Instant::now() >= until {
+                return;
+            }
+            thread::sleep(LOOK);
+        }
+        // Without its thread nobody has the other end.
+        drop(done);
+        written.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
+    }
+}
+
+/// Writes what comes, as much at once as there is, until there is nobody who sends or who reads.
+fn write(lines: &Receiver<Put>, lost: &AtomicU64, to: impl Write) -> io::Result<()> {
+    let mut to = BufWriter::with_capacity(64 << 10, to);
+    let mut flushed = Vec::new();
+    let mut last = Format::Text;
+    while let Ok(first) = lines.recv() {
+        for put in std::iter::once(first).chain(lines.try_iter().take(QUEUE)) {
+            match put {
+                Put::Line(format, line) => {
+                    to.write_all(line.as_bytes())?;
+                    last = format;
+                }
+                Put::Flush(done) => flushed.push(done),
+            }
+        }
+        match lost.swap(0, Ordering::Relaxed) {
+            0 => {}
+            count => {
+                let count = last.fields(&[("lines", json!(count))]);
+                to.write_all(last.line(SystemTime::now(), "lost", &[&count]).as_bytes())?;
+            }
+        }
+        to.flush()?;
+        for done in flushed.drain(..) {
+            // Who asked may have given up.
+            done.try_send(()).ok();
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Takes nothing until it may, and then all.
+    struct Slow {
+        gate: Receiver<()>,
+        written: Arc<Mutex<String>>,
+    }
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.gate.recv().ok();
+            self.written.lock().unwrap().push_str(str::from_utf8(bytes).unwrap());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_reads_too_slowly_loses_lines_and_is_told_how_many() {
+        let (open, gate) = mpsc::channel();
+        let written = Arc::default();
+        let lines = Lines::start(Slow { gate, written: Arc::clone(&written) }).unwrap();
+        let all = QUEUE * 10;
+        for _ in 0..all {
+            lines.put(Format::Text, "x\n".to_owned());
+        }
+        lines.flush(Duration::from_millis(1));
+        assert_eq!(*written.lock().unwrap(), "");
+        drop(open);
+        lines.flush(Duration::from_secs(60));
+        let written = written.lock().unwrap();
+        let count = |line: &str| {
+            line.rsplit_once("what=lost lines=").map(|(_, count)| count.parse::<usize>().unwrap())
+        };
+        let lost: usize = written.lines().filter_map(count).sum();
+        let kept = written.lines().filter(|line| *line == "x").count();
+        assert!(lost > 0 && kept >= QUEUE, "{lost} {kept}");
+        assert_eq!(lost + kept, all);
+    }
+
+    #[test]
+    fn without_a_reader_nothing_waits() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::start(Gone).unwrap();
+        for _ in 0..QUEUE * 2 {
+            lines.put(Format::Json, "x\n".to_owned());
+        }
+        let began = Instant::now();
+        lines.flush(Duration::from_secs(600));
+        assert!(began.elapsed() < Duration::from_secs(300), "its end is not waited for");
+    }
+}
