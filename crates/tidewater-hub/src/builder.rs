@@ -13,9 +13,9 @@ use crate::{
     hub::Hub,
     log::LogBounds,
     render::{Counts, Map, Render},
+    retry,
     settings::{AllowedReplay, LagPolicy, MapFailure, Prewarm, Settings},
     state::Shared,
-    wire,
 };
 
 /// Longer than anybody lets messages wait.
@@ -128,7 +128,7 @@ impl ChannelBuilder {
 
     /// How long a browser waits before it reconnects. Default: 2 s; never under 500 ms.
     pub fn retry(mut self, retry: Duration) -> Self {
-        self.settings.retry = retry.max(wire::MIN_RETRY);
+        self.settings.retry = retry.max(retry::SHORTEST);
         self
     }
 

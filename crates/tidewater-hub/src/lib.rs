@@ -30,6 +30,7 @@
 //! |---|---|
 //! | `hub`, `channel`, `builder`, `settings` | what an application touches |
 //! | `upstream` | upstream subscriptions, the channels that share one, and whether one that says nothing is still there |
+//! | `retry` | when a client that is sent away is to come back |
 //! | `render`, `wire` | from messages to frames, and the hub's own blocks |
 //! | `log` | the bounded log, what lies in it, and the newest message of each key: pure |
 //! | `select` | what a client wants, whom a message wakes, and whose time is over: pure |
@@ -57,6 +58,7 @@ mod log;
 mod model;
 mod render;
 mod resume;
+mod retry;
 mod select;
 mod settings;
 mod state;

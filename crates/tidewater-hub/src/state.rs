@@ -21,6 +21,7 @@ use crate::{
     log::Log,
     render::{Pressed, Render},
     resume::{Topics, limit::Limits},
+    retry,
     select::waiters::Waiters,
     settings::Settings,
     status::UpstreamState,
@@ -227,8 +228,7 @@ impl Shared {
 
     /// A reconnection time for a client that is sent away: spread, and never under 500 ms.
     fn jittered_retry(&self) -> Duration {
-        let most = (self.settings.retry * 2).max(Duration::from_secs(2));
-        wire::MIN_RETRY + most.saturating_sub(wire::MIN_RETRY).mul_f64(fastrand::f64())
+        retry::spread(self.settings.retry, fastrand::f64())
     }
 }
 

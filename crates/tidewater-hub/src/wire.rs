@@ -10,8 +10,7 @@ use tidewater_core::{
     sse::{EventName, encode_end_into, encode_head_into, encode_id_into, encode_retry_into},
 };
 
-/// The shortest reconnection time that is ever sent: Chromium reconnects in a hot loop below it.
-pub(crate) const MIN_RETRY: Duration = Duration::from_millis(500);
+use crate::retry;
 
 static CURSOR: EventName = EventName::from_static(CURSOR_EVENT);
 static GAP: EventName = EventName::from_static(GAP_EVENT);
@@ -102,7 +101,7 @@ pub(crate) fn id(out: &mut BytesMut, cursor: &Cursor) {
 
 /// The line that sets the reconnection time. The block stays open.
 pub(crate) fn retry_line(out: &mut BytesMut, retry: Duration) {
-    encode_retry_into(out, retry.max(MIN_RETRY).as_millis() as u64);
+    encode_retry_into(out, retry.max(retry::SHORTEST).as_millis() as u64);
 }
 
 /// The last block of a stream whose client shall come back (I9, I10).
