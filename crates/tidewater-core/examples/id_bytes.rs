@@ -10,7 +10,7 @@ const OFFSETS: [(u64, &str); 5] = [
     ((1 << 35) - 1, "2^35 - 1"),
     ((1 << 63) - 1, "2^63 - 1"),
 ];
-const PARTITIONS: [usize; 6] = [1, 4, 16, 64, 200, 400];
+const PARTITIONS: [usize; 8] = [1, 4, 16, 64, 100, 200, 400, 1000];
 
 fn main() {
     let heads = OFFSETS.map(|(_, name)| format!(" offset {name} |"));
