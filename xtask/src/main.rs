@@ -27,6 +27,7 @@ mod net;
 mod pages;
 mod process;
 mod release;
+mod scale;
 mod selection;
 mod services;
 mod test;
@@ -49,6 +50,8 @@ struct Cli {
 enum Task {
     /// What things cost, measured: many channels, ids, the codec, the fan-out.
     Bench(bench::Args),
+    /// What so many browsers on so many nodes need, and what happens when the nodes are restarted: a simulation.
+    Scale(scale::Args),
     /// The gateway with a live feed: no broker, no C, nothing to set up.
     Demo(demo::Args),
     /// Every target of `fuzz/`, with libFuzzer. Needs a nightly toolchain, cargo-fuzz and a C++ compiler.
@@ -85,6 +88,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Bench(args) => bench::run(&args),
+        Task::Scale(args) => scale::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Examples(args) => examples::run(args),
