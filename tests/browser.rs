@@ -4,11 +4,13 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use tidewater_tests::{Broker, Case, Feed, Gateway, browser::Browser, heavy, http, repeat};
+use tidewater_tests::{
+    Broker, Case, Feed, Gateway,
+    browser::{Browser, Page},
+    heavy, http, repeat,
+};
 
 /// For one browser: a name for the test, what it does and a web server for each.
 macro_rules! pages {
@@ -76,9 +78,6 @@ pages! { firefox:
     memory_through_hyper: memory, "hyper", "needs Firefox: run cargo xtask test";
 }
 
-/// How long a page may take: it waits for seconds before it reconnects.
-const PAGE: Duration = Duration::from_secs(45);
-
 async fn kafka(browser: &Browser, server: &str) -> Result<()> {
     exact(browser, server, Broker::Kafka).await
 }
@@ -116,7 +115,7 @@ async fn compressed(browser: &Browser, server: &str, encoding: &str) -> Result<(
 /// I1 where the source replays: 1..N, once each, in order, whatever happens to the gateway in between.
 async fn exact_over_a_kill(browser: &Browser, mut gateway: Gateway, feed: &Feed) -> Result<()> {
     gateway.until_live().await?;
-    let page = Page::open(browser, &gateway).await?;
+    let page = page(browser, &gateway).await?;
     let done = async {
         feed.produce(numbers(1, 60)).await?;
         page.until("events.length >= 30").await?;
@@ -154,7 +153,7 @@ async fn payloads(browser: &Browser, server: &str) -> Result<()> {
     let feed = Feed::create(Broker::Kafka, "browser").await?;
     let gateway = Gateway::new(server).channel("feed", &feed.url()).start().await?;
     gateway.until_live().await?;
-    let page = Page::open(browser, &gateway).await?;
+    let page = page(browser, &gateway).await?;
     let cases = Case::all(Broker::Kafka);
     let names: Vec<&str> = cases.iter().map(|case| case.event).collect();
     let keep = format!(
@@ -193,7 +192,7 @@ async fn memory(browser: &Browser, server: &str) -> Result<()> {
 /// I1 where the source can't replay: one gap of reason `epoch`, and exact on either side of it.
 async fn one_gap(browser: &Browser, mut gateway: Gateway, to: &impl Produce) -> Result<()> {
     gateway.until_live().await?;
-    let page = Page::open(browser, &gateway).await?;
+    let page = page(browser, &gateway).await?;
     let done = async {
         to.produce(1, 50).await?;
         page.until("events.length >= 50").await?;
@@ -205,7 +204,7 @@ async fn one_gap(browser: &Browser, mut gateway: Gateway, to: &impl Produce) -> 
         to.produce(51, 100).await?;
         page.until("events.at(-1)?.data === '100'").await?;
         // A reconnect to the same process is no reason for another gap.
-        page.browser.run("reconnect()").await?;
+        browser.run("reconnect()").await?;
         page.until("source.readyState === EventSource.OPEN").await?;
         to.produce(101, 101).await?;
         page.until("events.at(-1)?.data === '101'").await
@@ -249,59 +248,7 @@ fn numbers(from: u32, to: u32) -> impl Iterator<Item = String> {
     (from..=to).map(|number| number.to_string())
 }
 
-/// A page of the gateway's own origin with an `EventSource`, which keeps what it gets.
-struct Page<'a> {
-    browser: &'a Browser,
+/// Any page of the gateway's would do: this one opens no stream of its own.
+async fn page<'a>(browser: &'a Browser, gateway: &Gateway) -> Result<Page<'a>> {
+    Page::open(browser.tab(), &gateway.url("/health/live"), "/channels/feed").await
 }
-
-impl<'a> Page<'a> {
-    async fn open(browser: &'a Browser, gateway: &Gateway) -> Result<Self> {
-        // Any page of the gateway's would do: this one opens no stream of its own.
-        browser.open(&gateway.url("/health/live")).await?;
-        browser.run(SCRIPT).await?;
-        let page = Self { browser };
-        page.until("cursors > 0 && encodings.length > 0").await?;
-        Ok(page)
-    }
-
-    async fn until(&self, condition: &str) -> Result<()> {
-        self.browser.wait_until(condition, PAGE).await
-    }
-
-    async fn told(&self) -> Result<Value> {
-        let script = "return { data: events.map(event => event.data), gaps, opened, errors, cursors }";
-        self.browser.run(script).await
-    }
-}
-
-const SCRIPT: &str = r#"
-    window.events = [];
-    window.gaps = [];
-    window.opened = window.errors = window.cursors = 0;
-    window.lastEventId = '';
-    window.listen = () => {
-        const id = window.lastEventId;
-        const url = '/channels/feed' + (id && '?last_event_id=' + encodeURIComponent(id));
-        window.source = new EventSource(url);
-        const on = (name, then) => source.addEventListener(name, event => {
-            window.lastEventId = event.lastEventId;
-            then(event);
-        });
-        source.onopen = () => window.opened++;
-        source.onerror = () => window.errors++;
-        on('message', event => events.push({ data: event.data, id: event.lastEventId }));
-        on('tidewater.gap', event => gaps.push(event.data));
-        on('tidewater.cursor', () => window.cursors++);
-    };
-    window.reconnect = () => {
-        source.close();
-        listen();
-    };
-    listen();
-    window.encodings = [];
-    const abort = new AbortController();
-    fetch('/channels/feed', { headers: { Accept: 'text/event-stream' }, signal: abort.signal }).then(answer => {
-        encodings.push(answer.headers.get('content-encoding'));
-        abort.abort();
-    });
-"#;

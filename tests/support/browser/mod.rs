@@ -15,6 +15,7 @@
 
 mod driver;
 mod kind;
+mod page;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{sync::Mutex, time::timeout};
 
+pub use self::page::Page;
 use self::{
     driver::{Driver, Process},
     kind::Kind,
