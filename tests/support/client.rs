@@ -1,13 +1,21 @@
 //! An SSE client that can be cut at any moment.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use tidewater_core::{
     Cursor,
     sse::{Decoder, Limits},
 };
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 
 use crate::{
     PATIENCE,
@@ -31,9 +39,38 @@ impl SseClient {
     /// # Errors
     /// If there is no answer. The status is not looked at here.
     pub async fn connect(to: SocketAddr, path: &str, last_event_id: Option<&str>) -> Result<Self> {
+        Self::over(TcpStream::connect(to), to, path, last_event_id, &[]).await
+    }
+
+    /// The same from one of loopback's addresses, and with more headers.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_from(
+        from: Ipv4Addr,
+        to: SocketAddr,
+        path: &str,
+        last_event_id: Option<&str>,
+        headers: &[(&str, &str)],
+    ) -> Result<Self> {
+        let connect = async {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind((from, 0).into())?;
+            socket.connect(to).await
+        };
+        Self::over(connect, to, path, last_event_id, headers).await
+    }
+
+    async fn over(
+        connect: impl Future<Output = io::Result<TcpStream>>,
+        to: SocketAddr,
+        path: &str,
+        last_event_id: Option<&str>,
+        headers: &[(&str, &str)],
+    ) -> Result<Self> {
         let open = async {
-            let mut stream = TcpStream::connect(to).await?;
-            let mut headers = vec![("accept", "text/event-stream")];
+            let mut stream = connect.await?;
+            let mut headers = [&[("accept", "text/event-stream")], headers].concat();
             headers.extend(last_event_id.map(|id| ("last-event-id", id)));
             let head = http::head(to, "GET", path, &headers) + "\r\n";
             stream.write_all(head.as_bytes()).await?;

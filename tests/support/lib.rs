@@ -37,6 +37,8 @@ pub mod npm;
 mod oracle;
 mod ports;
 mod process;
+#[cfg(feature = "tls")]
+mod proxy;
 #[cfg(feature = "kafka")]
 pub mod secure_kafka;
 #[cfg(feature = "nats")]
@@ -56,5 +58,7 @@ pub use nats_server::NatsServer;
 pub use nats_wire::Producer as NatsProducer;
 pub use oracle::{Holes, Offset, Oracle};
 pub use ports::free_port;
+#[cfg(feature = "tls")]
+pub use proxy::{Make, Proxy, ProxyBuilder};
 pub use source::{Broker, Feed, Record};
 pub use wait::{PATIENCE, eventually, heavy, repeat, seed};
