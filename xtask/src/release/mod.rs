@@ -63,6 +63,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let folder = args.output.clone().unwrap_or_else(|| workspace::target().join("xtask").join("release"));
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let commit = git("TIDEWATER_COMMIT", &["rev-parse", "HEAD"]);
+    if !args.binary {
+        // Told before what takes long.
+        time()?;
+    }
     let mut archives = Vec::new();
     for target in targets {
         let binary = build::gateway(*target, commit.as_deref())?;
@@ -72,14 +76,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             println!("{}", to.display());
             return Ok(ExitCode::SUCCESS);
         }
-        let time = git("SOURCE_DATE_EPOCH", &["log", "-1", "--format=%ct"]);
-        let time = time.and_then(|time| time.parse().ok());
-        let time = time.context("there is no commit here: set SOURCE_DATE_EPOCH, in seconds")?;
-        let notices = notices::of(*target)?;
+        let (time, notices) = (time()?, notices::of(*target)?);
         archives.push(Archive { target: *target, binary, notices, time }.write(&folder)?);
     }
     checksums(&folder, &archives)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// When all files of an archive were changed, in seconds since 1970: when the commit was made.
+fn time() -> Result<u64> {
+    let time = git("SOURCE_DATE_EPOCH", &["log", "-1", "--format=%ct"]);
+    let time = time.and_then(|time| time.parse().ok());
+    time.context("there is no commit here: set SOURCE_DATE_EPOCH, in seconds")
 }
 
 /// What the environment says, else git.
