@@ -206,7 +206,7 @@ pub enum GapReason {
 }
 
 impl GapReason {
-    /// Every reason.
+    /// Every reason, in the order of their declaration.
     pub const ALL: &'static [Self] = &[
         Self::Retention,
         Self::Epoch,
@@ -338,6 +338,17 @@ mod tests {
         let error = bounds([1, 1]).check().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains("\"a\" and \"b\""), "{error}");
+    }
+
+    #[test]
+    fn every_reason_of_a_gap_is_listed() {
+        use GapReason::{Ahead, Conflated, Epoch, Lag, Lost, Map, Replay, Retention, Unreadable};
+        // A new one has to be counted here to compile.
+        let reasons = |reason| match reason {
+            Retention | Epoch | Ahead | Unreadable | Replay | Lag | Conflated | Lost | Map => 9,
+        };
+        let listed: std::collections::HashSet<_> = GapReason::ALL.iter().collect();
+        assert_eq!(listed.len(), reasons(Map));
     }
 
     #[test]

@@ -54,8 +54,7 @@ impl Counts {
         self.has_gaps(batch);
     }
 
-    /// The gaps of a batch, live or of the past: once, whoever gets it.
-    pub(crate) fn has_gaps(&self, batch: &Batch) {
+    fn has_gaps(&self, batch: &Batch) {
         if batch.others == 0 {
             return;
         }

@@ -87,32 +87,35 @@ pub struct Status {
     /// How far behind the broker the upstream subscription is. `None` where nobody can know: the source can't replay, or its
     /// positions are no numbers; or it has not been reached yet.
     pub lag: Option<Lag>,
-    /// How often the upstream subscription was made again after it was lost. Channels that share it count it each, like stalls.
+    /// How often the upstream subscription was made again after it was lost. Channels that share it show the same, what was before
+    /// they joined it among it.
     pub resubscriptions: u64,
-    /// How often the upstream subscription had stalled while the broker had more, and was made anew.
+    /// How often the upstream subscription had stalled while the broker had more, and was made anew: of all that share it, too.
     pub stalls: u64,
     /// Events that came by the upstream subscription, into the log.
     pub events_in: u64,
-    /// Their bytes, as they are sent.
+    /// The bytes that they take in the log, as they are sent, and those of gaps that came between them.
     pub bytes_in: u64,
     /// How long ago the last one came.
     pub last_event: Option<Duration>,
     /// Events that were given to clients, counted for each client.
     pub events_out: u64,
-    /// All bytes that clients were given: of events, gaps and cursors, compressed where the stream is.
+    /// All bytes that open streams were given: of events, gaps and cursors, compressed where the stream is.
     pub bytes_out: u64,
     /// Open streams.
     pub clients: usize,
     /// Streams opened so far.
     pub opened: u64,
     /// Clients that were told when to come back (I10): those that could not be served, and those whose stream was ended by a
-    /// drain, a lag policy, the end of what they were granted, or a log that begins anew.
+    /// drain, a lag policy, the end of what they were granted, or a log that begins anew. Limits count those that they turn away
+    /// themselves.
     pub sent_away: u64,
     /// Events in the log, with gaps and what the map left out.
     pub log_events: usize,
     /// Bytes of the log.
     pub log_bytes: usize,
-    /// Gap events for all clients, in the log or in a piece of the past: each counted once, whoever gets it.
+    /// Gap events for all clients, as they came by the upstream subscription: each counted once, whoever gets it, and not again
+    /// where it is read from the past.
     pub channel_gaps: Gaps,
     /// Gap events sent to single clients (not those that the whole channel got).
     pub gaps: Gaps,
@@ -124,7 +127,7 @@ pub struct Status {
     pub resumes_with_gap: u64,
     /// Clients that fell behind the log.
     pub lagged: u64,
-    /// Those of them whose stream the lag policy ended.
+    /// Streams that the lag policy ended: of clients that fell behind the log, or did not reach it from the past.
     pub lag_disconnects: u64,
     /// Readers of the past that read for this channel now.
     pub backfill_readers: usize,

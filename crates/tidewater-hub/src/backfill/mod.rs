@@ -156,7 +156,6 @@ async fn fill(shared: &Arc<Shared>, mut permit: Box<Permit>) -> Result<Arc<Segme
     };
     let (segment, goes_on) = reader.fill(shared, &wanted).await?;
     shared.counts.segments.fetch_add(1, Ordering::Relaxed);
-    segment.batches.iter().for_each(|batch| shared.counts.has_gaps(batch));
     let segment = Arc::new(segment);
     // One that is not kept is gone at once, and whoever waits for it asks again.
     if shared.backfill.keep(&segment, starts) && goes_on {
