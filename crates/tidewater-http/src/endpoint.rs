@@ -6,17 +6,18 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use tidewater_core::Message;
 use tidewater_hub::{Channel, Encoding, Select};
 use tower::Service;
 
 use crate::{
-    Authorizer, Body, Cors, Exchange, Grant, Limits, Observer, Rejection, Reply, Resume, SelectBy,
+    Authorizer, Body, Cors, Exchange, Grant, Limits, Observer, Rejection, Reply, Resume, SelectBy, Tally,
     observe::Observers,
-    publish::{BodyBounds, Publishing, publish},
+    publish::{BodyBounds, Publishing, accepted, message, refusal},
 };
 
 /// Serves one channel. Cloning shares it.
@@ -37,6 +38,7 @@ struct Settings {
     select_by: Vec<SelectBy>,
     compress: Vec<Encoding>,
     observers: Observers,
+    tally: Tally,
 }
 
 impl Endpoint {
@@ -52,6 +54,7 @@ impl Endpoint {
             select_by: SelectBy::ALL.to_vec(),
             compress: Vec::new(),
             observers: Vec::new(),
+            tally: Tally::default(),
         }))
     }
 
@@ -123,6 +126,12 @@ impl Endpoint {
         self.with(|settings| settings.observers.push(observer))
     }
 
+    /// Where it counts what it answers: together with all else that has the same tally.
+    #[must_use]
+    pub fn tally(self, tally: Tally) -> Self {
+        self.with(|settings| settings.tally = tally)
+    }
+
     /// Its channel.
     pub fn channel(&self) -> &Channel {
         &self.0.channel
@@ -155,6 +164,7 @@ impl Endpoint {
         let exchange = (!self.0.observers.is_empty()).then(|| Exchange::new(self.0.channel.name(), &parts));
         let mut subject = None;
         let mut response = self.answer_to(&parts, body, &mut subject).await;
+        self.0.tally.answered(response.status());
         if let Some(exchange) = exchange {
             self.tell(Exchange { subject: subject.as_deref(), ..exchange }, &mut response);
         }
@@ -220,6 +230,32 @@ impl Endpoint {
         B: http_body::Body,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
+        let Settings { channel, tally, .. } = &*self.0;
+        let message = self.message(parts, body, subject).await;
+        let message = message.inspect_err(|refused| tally.refused(refused.status()))?;
+        let began = Instant::now();
+        let published = channel.publish(message).await;
+        tally.sent(began.elapsed(), published.as_ref().err());
+        match published {
+            Ok(published) => Ok(accepted(published)),
+            Err(error) => {
+                tracing::warn!(channel = channel.name(), %error, "could not publish");
+                Err(refusal(&error))
+            }
+        }
+    }
+
+    /// What a request is to publish, if it may.
+    async fn message<B>(
+        &self,
+        parts: &Parts,
+        body: B,
+        subject: &mut Option<Arc<str>>,
+    ) -> Result<Message, Rejection>
+    where
+        B: http_body::Body,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
         let Settings { channel, cors, authorizer, publish: allowed, body: bounds, limits, .. } = &*self.0;
         if !allowed {
             return Err(Rejection::new(
@@ -238,7 +274,7 @@ impl Endpoint {
             limits: limits.as_ref(),
             bounds: *bounds,
         };
-        publish(to, parts, body, subject).await
+        message(to, parts, body, subject).await
     }
 
     fn options(&self, parts: &Parts) -> Response<Body> {

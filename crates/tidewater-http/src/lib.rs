@@ -52,6 +52,7 @@ mod reply;
 mod resume;
 mod select_by;
 mod since;
+mod tally;
 
 use std::time::Duration;
 
@@ -73,6 +74,7 @@ pub use rejection::Rejection;
 pub use reply::Reply;
 pub use resume::{LAST_EVENT_ID, Resume, TIDEWATER_CURSOR};
 pub use select_by::{SelectBy, UnknownSelectBy};
+pub use tally::{Refused, SinkTime, Tally, TallyStatus};
 pub use tidewater_hub::OnEnd;
 
 /// How long the adapters' graceful shutdown gives streams to end.

@@ -11,7 +11,7 @@ use http::{HeaderValue, Response, StatusCode, Uri, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::json;
 use tidewater_core::{Error, ErrorKind, EventFrom, Headers, Message, Position, payload, sse::EventName};
-use tidewater_hub::Channel;
+use tidewater_hub::{Channel, Published};
 use tokio::time::timeout;
 
 use crate::{
@@ -39,13 +39,13 @@ pub(crate) struct Publishing<'a> {
     pub(crate) bounds: BodyBounds,
 }
 
-/// Publishes the body: 202 with where the broker put it. Tells the subject, too, as soon as it is known.
-pub(crate) async fn publish<B>(
+/// The message that a request is to publish, if it may. Tells the subject, too, as soon as it is known.
+pub(crate) async fn message<B>(
     to: Publishing<'_>,
     parts: &Parts,
     body: B,
     subject: &mut Option<Arc<str>>,
-) -> Result<Response<Body>, Rejection>
+) -> Result<Message, Rejection>
 where
     B: http_body::Body,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -74,10 +74,11 @@ where
         let value = Bytes::copy_from_slice(event.as_str().as_bytes());
         message.headers = [(channel.event_header(), value)].into_iter().collect::<Headers>();
     }
-    let published = channel.publish(message).await.map_err(|error| {
-        tracing::warn!(channel = channel.name(), %error, "could not publish");
-        refusal(&error)
-    })?;
+    Ok(message)
+}
+
+/// 202, with where the broker put it.
+pub(crate) fn accepted(published: Published) -> Response<Body> {
     let (partition, offset) = match published.receipt.place {
         None => (None, None),
         Some(place) => {
@@ -88,7 +89,7 @@ where
             (Some(place.partition), offset)
         }
     };
-    Ok(body::json(
+    body::json(
         StatusCode::ACCEPTED,
         &json!({
             "topic": published.receipt.topic.as_str(),
@@ -96,7 +97,7 @@ where
             "offset": offset,
             "id": published.id.map(|id| id.to_string()),
         }),
-    ))
+    )
 }
 
 /// What `POST` reads from the query.
@@ -240,7 +241,7 @@ fn is_own(origin: &HeaderValue, parts: &Parts) -> bool {
 
 /// The status of what the sink says: 422 is for this message, 501 for a channel that can't publish, 503 for the rest,
 /// which is the broker's.
-fn refusal(error: &Error) -> Rejection {
+pub(crate) fn refusal(error: &Error) -> Rejection {
     let status = match error.kind() {
         ErrorKind::Rejected => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
