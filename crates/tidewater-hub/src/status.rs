@@ -50,7 +50,7 @@ impl Gaps {
     }
 
     /// Each reason, with its gaps.
-    pub fn by_reason(&self) -> impl Iterator<Item = (GapReason, u64)> {
+    pub fn by_reason(self) -> impl Iterator<Item = (GapReason, u64)> {
         GapReason::ALL.iter().copied().zip(self.0)
     }
 

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     alarm::Alarm,
+    node::Given,
     oracle::{Complaint, Opening, Oracle, Told},
     script::{Asks, Back, Wants},
     unpack::Unpack,
@@ -53,6 +54,8 @@ pub(crate) struct Client {
     /// How its streams are compressed.
     encoding: Option<Encoding>,
     unpack: Unpack,
+    /// Where it is counted what it gets.
+    given: Given,
     decoder: Decoder,
     /// Blocks that have arrived and were not read.
     arrived: VecDeque<Event>,
@@ -114,6 +117,7 @@ impl Client {
             opening: Opening::default(),
             begun: false,
             alarm: Alarm::new(),
+            given: Given::default(),
             decoder: Decoder::new(),
             arrived: VecDeque::new(),
             seen: VecDeque::new(),
@@ -131,7 +135,9 @@ impl Client {
         self.begun = false;
     }
 
-    pub(crate) fn connect(&mut self, stream: EventStream, node: usize, channel: usize) {
+    pub(crate) fn connect(&mut self, stream: EventStream, node: usize, channel: usize, given: &Given) {
+        // Whoever can't be served is sent away by a stream of no channel.
+        self.given = if stream.is_served() { given.clone() } else { Given::default() };
         self.note(Seen::Opens(node, channel, self.at.clone()));
         (self.node, self.channel) = (node, channel);
         self.stream = Some(stream.encoded(self.encoding));
@@ -167,9 +173,12 @@ impl Client {
                 }
                 Ok(Some(chunk)) => {
                     for piece in self.taken(chunk) {
+                        self.given.lock().unwrap().1 += piece.len() as u64;
                         self.decoder.feed(&self.unpack.take(&piece)?);
                     }
                     while let Some(event) = self.decoder.next_event().map_err(|error| error.to_string())? {
+                        let is_event = !event.event_type.starts_with("tidewater.");
+                        self.given.lock().unwrap().0 += u64::from(is_event);
                         self.arrived.push_back(event);
                     }
                     if self.decoder.buffered() != 0 {

@@ -98,7 +98,7 @@ fn the_scenes_reach_what_they_are_for() {
         let sum = |place: usize| all.iter().map(|played| played.places[place]).sum::<u64>();
         let places = [sum(0), sum(1), sum(2)];
         let enough = places.iter().zip(&least).all(|(place, least)| place >= least);
-        assert!(enough, "{scene:?}: from the log, from the broker, behind: {places:?}");
+        assert!(enough, "{scene:?}: from the log or behind a gap, from the broker, behind: {places:?}");
     }
 }
 

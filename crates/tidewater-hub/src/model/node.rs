@@ -1,11 +1,15 @@
 //! A node: a hub with one channel, or with two that share an upstream and differ by the application's step.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tidewater_core::{Error, ErrorKind, Outgoing, PayloadMode, Start};
 
 use super::{
     broker::{Broker, Record},
+    oracle::Complaint,
     script::{Asks, Back, Lag, PATTERNS, Setup, Wants},
     source::View,
 };
@@ -14,20 +18,37 @@ use crate::{AllowedReplay, Channel, ChannelBuilder, Hub, LagPolicy, LogBounds, P
 pub(crate) struct Node {
     hub: Hub,
     pub(crate) channels: Vec<Channel>,
+    /// What the clients of each were given.
+    pub(crate) given: Vec<Given>,
 }
+
+/// Events and bytes.
+pub(crate) type Given = Arc<Mutex<(u64, u64)>>;
 
 impl Node {
     pub(crate) fn start(broker: &Broker, number: usize, setup: &Setup, seeds: &mut fastrand::Rng) -> Self {
-        let mut node = Self { hub: Hub::new(), channels: Vec::new() };
+        let mut node = Self { hub: Hub::new(), channels: Vec::new(), given: Vec::new() };
         for channel in 0..=usize::from(setup.second) {
             node.open(channel, broker, number, setup, seeds);
         }
         node
     }
 
+    /// What was given is what the channels have counted.
+    pub(crate) fn check_counts(&self) -> Result<(), Complaint> {
+        for (channel, given) in self.channels.iter().zip(&self.given) {
+            let (status, given) = (channel.status(), *given.lock().unwrap());
+            if (status.events_out, status.bytes_out) != given {
+                return Err(format!("events and bytes: given {given:?}, counted {status:?}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Closes the second channel.
     pub(crate) fn close(&mut self) {
         self.channels.pop();
+        self.given.pop();
         assert!(self.hub.close(&name(1)));
     }
 
@@ -61,6 +82,7 @@ impl Node {
             .start(if setup.earliest { Start::Earliest } else { Start::Latest });
         let builder = if has_map(setup, channel) { with_map(builder) } else { builder };
         self.channels.push(builder.open().unwrap());
+        self.given.push(Given::default());
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{Channel, log::Log};
 pub(crate) struct Played {
     /// By client.
     pub(crate) heard: Vec<Heard>,
-    /// Streams that went on from the log, and from the broker; clients that fell behind.
+    /// Streams that went on from the log or behind a gap, and from the broker; clients that fell behind.
     pub(crate) places: [u64; 3],
 }
 
@@ -213,7 +213,7 @@ impl<'a> Stage<'a> {
         }
         opening.oldest = self.oldest(before);
         let client = &mut self.clients[number];
-        client.connect(stream, node, channel);
+        client.connect(stream, node, channel, &self.nodes[node].given[channel]);
         client.opening = opening;
         // How a forged id is answered is judged as a whole, so the answer is read to its end.
         let until = Instant::now() + PATIENCE;
@@ -331,14 +331,15 @@ impl<'a> Stage<'a> {
                 self.catch_up(number).await?;
             }
         }
-        Ok(())
+        self.nodes.iter().try_for_each(Node::check_counts)
     }
 
     fn played(&self) -> Played {
         let mut places = [0; 3];
         for channel in self.nodes.iter().flat_map(|node| &node.channels) {
             let status = channel.status();
-            let counts = [status.resumes_from_log, status.resumes_from_broker, status.lagged];
+            let from_log = status.resumes_from_log + status.resumes_with_gap;
+            let counts = [from_log, status.resumes_from_broker, status.lagged];
             places.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
         Played { heard: self.clients.iter().map(|client| client.heard.clone()).collect(), places }

@@ -289,6 +289,11 @@ const _: () = assert!(size_of::<EventStream>() <= 144);
 
 #[cfg(test)]
 impl EventStream {
+    /// Whether it has a client, who may get something.
+    pub(crate) fn is_served(&self) -> bool {
+        self.client.is_some()
+    }
+
     /// Whether it is on the shared bytes.
     pub(crate) fn is_shared(&self) -> bool {
         self.client.as_ref().is_some_and(|client| matches!(client.phase, client::Phase::Shared { .. }))
