@@ -147,6 +147,7 @@ fn strangers_learn_no_names_and_no_counts() {
         assert_eq!(names(Some(&admin)), ["orders+", "news", "secrets"], "{server}");
         let (_, ready) = ask(&gateway, "GET /health/ready", Some(&admin), "");
         assert_eq!(ready, "{\"status\":\"ready\"}", "{server}");
+        assert_eq!(ask(&gateway, "GET /metrics", Some(&admin), "").0.status, 404, "{server}");
         // A channel that is not there looks like one that is not granted.
         for (asker, status) in [(None, 401), (Some(ada.as_str()), 403), (Some(admin.as_str()), 404)] {
             let (answer, text) = ask(&gateway, "GET /channels/nothing", asker, "");

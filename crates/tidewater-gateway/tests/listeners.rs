@@ -86,6 +86,7 @@ fn administration_is_elsewhere() {
             ("GET /channels", 404, 200),
             ("GET /health/live", 404, 200),
             ("GET /health/ready", 404, 200),
+            ("GET /metrics", 404, 200),
             ("GET /channels/nope", 404, 404),
             ("GET /tidewater.js", 200, 200),
             ("POST /channels/demo", 202, 202),

@@ -15,6 +15,7 @@ use crate::{
 ///   GET /channels        the channels, as JSON
 ///   GET /health/live     200 while the process runs
 ///   GET /health/ready    200, with "degraded" where a broker is lost; 503 while it shuts down
+///   GET /metrics         metrics for Prometheus
 ///   GET /                the page
 ///
 /// Ctrl-C and SIGTERM drain: every stream ends between two events with a time to come back, then the process ends.

@@ -20,8 +20,8 @@ pub(crate) struct Flags {
     /// a free one; standard output says which, a line for each.
     #[arg(long, value_name = "[https://]HOST:PORT")]
     listen: Vec<String>,
-    /// Where the page, the health checks and the listing are, and the channels too; at --listen are the channels alone
-    /// then.
+    /// Where the page, the health checks, the listing and the metrics are, and the channels too; at --listen are the
+    /// channels alone then.
     #[arg(long, value_name = "HOST:PORT")]
     admin_listen: Vec<String>,
     /// The certificates for https://, the server's own first, in PEM. Repeat it, with --tls-key, for more names.

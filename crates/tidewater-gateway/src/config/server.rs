@@ -31,6 +31,8 @@ pub(crate) struct ServerConfig {
     /// Whether there is a page at `/`.
     pub(crate) page: bool,
     pub(crate) access_log: AccessLog,
+    /// Whether there are metrics at `/metrics`.
+    pub(crate) metrics: bool,
 }
 
 /// Where it listens, and by what.
@@ -64,6 +66,7 @@ impl ServerConfig {
             drain_timeout: table.get("drain_timeout", Duration::from_secs(10)),
             page: table.get("page", true),
             access_log: table.get("access_log", AccessLog::default()),
+            metrics: table.get("metrics", true),
         }
     }
 }

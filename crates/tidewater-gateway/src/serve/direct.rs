@@ -37,7 +37,7 @@ pub(super) async fn serve(
     );
     #[cfg(feature = "tls")]
     if let Some(tls) = &server.tls {
-        super::listen::keep_fresh(tls.clone());
+        super::listen::keep_fresh(tls.clone(), site.clone());
     }
     let direct = |part| {
         direct(site.clone(), part)

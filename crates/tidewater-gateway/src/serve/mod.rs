@@ -13,6 +13,7 @@ mod gate;
 mod health;
 mod kind;
 mod listen;
+mod metrics;
 mod page;
 mod reload;
 #[cfg(feature = "rocket")]
@@ -55,6 +56,7 @@ pub(crate) fn run(config: Config, flags: Flags) -> Result<(), Failure> {
 }
 
 async fn serve(config: Config, flags: Flags, access: AccessLog) -> Result<(), Failure> {
+    metrics::started();
     let server = config.server.listening.clone();
     let connections = listen::connections(server.max_connections.0);
     let site = Arc::new(Site::open(config, connections, access)?);

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use tidewater::http::{Action, Ask, Authorizer, Body, Grant, Head, Refusal, Rejection, Selection};
 
 use super::{
-    health, page, script,
+    health,
+    metrics::{METRICS, metrics},
+    page, script,
     site::{Now, Served, Site},
 };
 
@@ -41,8 +43,13 @@ impl Site {
             None if viewer == Viewer::Anybody => Viewer::Operator,
             _ => viewer,
         };
-        let known = matches!(path, "/" | CHANNELS | health::LIVE | health::READY);
-        if !known || viewer == Viewer::ChannelsOnly || (path == "/" && !now.has_page()) {
+        let known = match path {
+            CHANNELS | health::LIVE | health::READY => true,
+            "/" => now.has_page(),
+            METRICS => now.has_metrics() && viewer == Viewer::Operator,
+            _ => false,
+        };
+        if !known || viewer == Viewer::ChannelsOnly {
             return match viewer {
                 Viewer::Operator => not_found(&now, path),
                 _ => unknown(&now, path, head).await,
@@ -54,6 +61,7 @@ impl Site {
         // What HEAD leaves out is left to the web server.
         match path {
             "/" => page::page(),
+            METRICS => metrics(self, &now, head.headers),
             health::LIVE => json_response(StatusCode::OK, &json!({ "status": "live" })),
             health::READY if viewer == Viewer::Operator => health::ready(self.hub(), &self.limits().status()),
             health::READY => health::ready_in_a_word(self.hub()),

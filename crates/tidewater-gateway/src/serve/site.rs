@@ -8,11 +8,11 @@ use std::{
 
 use tidewater::{
     Channel, Error, Hub,
-    http::{Authorizer, Cors, Endpoint, Limits, Observer},
+    http::{Authorizer, Cors, Endpoint, Limits, Observer, Tally},
     plugin::open_source,
 };
 
-use super::{gate::Gate, routes::CHANNELS};
+use super::{gate::Gate, reload::Reloads, routes::CHANNELS};
 use crate::{
     access::AccessLog,
     config::{self, Authorization, ChannelConfig, Config, CorsConfig, ProxiesConfig, ServerConfig},
@@ -28,6 +28,8 @@ pub(super) struct Site {
     access: AccessLog,
     /// How many connections there may be.
     connections: usize,
+    configuration: Reloads,
+    certificates: Reloads,
     now: RwLock<Arc<Now>>,
 }
 
@@ -58,6 +60,8 @@ pub(super) struct Served {
     /// Where somebody says who may do what.
     gate: Option<Gate>,
     limits: Limits,
+    /// Through all reloads.
+    tally: Tally,
     config: ChannelConfig,
 }
 
@@ -86,7 +90,15 @@ impl Site {
             proxies_config: config.proxies,
             authorization: config.authorization,
         };
-        Ok(Self { hub, limits, access, connections, now: RwLock::new(Arc::new(now)) })
+        Ok(Self {
+            hub,
+            limits,
+            access,
+            connections,
+            configuration: Reloads::default(),
+            certificates: Reloads::default(),
+            now: RwLock::new(Arc::new(now)),
+        })
     }
 
     pub(super) fn hub(&self) -> &Hub {
@@ -95,6 +107,16 @@ impl Site {
 
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// How reading the configuration went.
+    pub(super) fn configuration(&self) -> &Reloads {
+        &self.configuration
+    }
+
+    /// How reading the certificates went.
+    pub(super) fn certificates(&self) -> &Reloads {
+        &self.certificates
     }
 
     /// What holds now.
@@ -158,6 +180,7 @@ impl Site {
             drain_timeout: new.server.drain_timeout,
             page: new.server.page,
             access_log: new.server.access_log,
+            metrics: new.server.metrics,
         };
         let cors = new.cors.cors()?;
         // What proxies were taken for stays known while they are the same.
@@ -198,6 +221,23 @@ impl Now {
     /// Whether there is a page at `/`.
     pub(super) fn has_page(&self) -> bool {
         self.server.page
+    }
+
+    /// Whether there are metrics.
+    pub(super) fn has_metrics(&self) -> bool {
+        self.server.metrics
+    }
+
+    /// Whether it serves with certificates.
+    #[cfg(feature = "tls")]
+    pub(super) fn has_certificates(&self) -> bool {
+        self.server.listening.tls.is_some()
+    }
+
+    /// It has no TLS.
+    #[cfg(not(feature = "tls"))]
+    pub(super) fn has_certificates(&self) -> bool {
+        false
     }
 
     /// Where it listens.
@@ -242,7 +282,7 @@ impl Served {
             Some(own) => around.limits.with_publish(own.rate),
             None => around.limits.clone(),
         };
-        Self::of(builder.open()?, limits, around, config)
+        Self::of(builder.open()?, limits, Tally::default(), around, config)
     }
 
     /// The same channel behind an endpoint of a new configuration.
@@ -267,12 +307,14 @@ impl Served {
             // Whoever has used up a rate that stays has used it up. One that changes does so when all is well.
             (Some(_), Some(_)) => self.limits.clone(),
         };
-        Self::of(self.channel().clone(), limits, around, self.config.with_endpoint_of(new))
+        let (channel, tally) = (self.channel().clone(), self.tally.clone());
+        Self::of(channel, limits, tally, around, self.config.with_endpoint_of(new))
     }
 
     fn of(
         channel: Channel,
         limits: Limits,
+        tally: Tally,
         around: &Around<'_>,
         config: ChannelConfig,
     ) -> Result<Self, Failure> {
@@ -294,14 +336,15 @@ impl Served {
             .compress(config.compress.0.iter().copied())
             .max_body(config.limits.bodies.size)
             .body_timeout(config.limits.bodies.time)
-            .limits(limits.clone());
+            .limits(limits.clone())
+            .tally(tally.clone());
         if let Some(gate) = &gate {
             endpoint = endpoint.authorize(gate.clone());
         }
         if let Some(observer) = &around.observer {
             endpoint = endpoint.observe(observer.clone());
         }
-        Ok(Self { endpoint, gate, limits, config })
+        Ok(Self { endpoint, gate, limits, tally, config })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -320,6 +363,11 @@ impl Served {
 
     pub(super) fn channel(&self) -> &Channel {
         self.endpoint.channel()
+    }
+
+    /// What its endpoint counts.
+    pub(super) fn tally(&self) -> &Tally {
+        &self.tally
     }
 }
 
@@ -348,6 +396,7 @@ impl Changes {
             ("server.drain_timeout", old.server.drain_timeout != new.server.drain_timeout),
             ("server.page", old.server.page != new.server.page),
             ("server.access_log", old.server.access_log != new.server.access_log),
+            ("server.metrics", old.server.metrics != new.server.metrics),
             ("cors.origins", old.cors_config != new.cors),
             ("proxies", old.proxies_config != new.proxies),
             ("authorization", !old.authorization.is_same(&new.authorization)),

@@ -183,7 +183,7 @@ fn a_wrong_file_is_told_by_line_and_key_with_what_to_do() {
                 "f.toml:4:1: server.lisen: there is no such key; did you mean \"listen\"?",
                 "f.toml:5:1: server.bind: there is no such key; there are: listen, admin_listen, server, tls_certificate, \
                  tls_key, proxy_protocol_from, max_connections, head_timeout, idle_timeout, write_timeout, drain_timeout, \
-                 page, access_log",
+                 page, access_log, metrics",
             ],
         ),
         (

@@ -1,6 +1,9 @@
 //! Certificates that are renewed while it runs.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tidewater::direct::Tls;
 use tokio::{
@@ -8,19 +11,27 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
+use crate::serve::site::Site;
+
 /// How often the files are looked at: who renews certificates seldom says so.
 const LOOK: Duration = Duration::from_secs(60);
 
 /// Reads the certificates again when their files change, for as long as the process runs.
-pub(in crate::serve) fn keep_fresh(tls: Tls) {
+pub(in crate::serve) fn keep_fresh(tls: Tls, site: Arc<Site>) {
     tokio::spawn(async move {
         let mut seen = changed(&tls);
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             look.tick().await;
-            let (tls, last) = (tls.clone(), seen.clone());
-            let looked = spawn_blocking(move || used(changed(&tls), last, || reload(&tls)));
+            let (tls, last, site) = (tls.clone(), seen.clone(), site.clone());
+            let looked = spawn_blocking(move || {
+                used(changed(&tls), last, || {
+                    let succeeded = reload(&tls);
+                    site.certificates().note(succeeded);
+                    succeeded
+                })
+            });
             if let Ok(now) = looked.await {
                 seen = now;
             }
