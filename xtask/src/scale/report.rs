@@ -8,11 +8,14 @@ use super::{
     restart::Restart,
 };
 
+/// What a row says: its name, its value for a node, and how that is written.
+type Row = (&'static str, fn(&Need) -> f64, fn(f64) -> String);
+
 /// What a node needs, and all of them.
 pub(super) fn need(args: &Args) -> String {
     let one = need::of(args, args.clients.div_ceil(args.nodes as u64));
     let mut report = format!("{}:\n\n| | a node | all |\n|---|--:|--:|\n", who(args));
-    let rows: [(&str, fn(&Need) -> f64, fn(f64) -> String); 11] = [
+    let rows: [Row; 11] = [
         ("streams, and files", |need| need.streams as f64, count),
         ("memory of the process, its log full", |need| need.process as f64, bytes),
         ("memory of the kernel, idle", |need| need.kernel as f64, bytes),
