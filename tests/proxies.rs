@@ -386,7 +386,7 @@ impl Upstream {
                     let mut buffer = [0; 4096];
                     while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {
                         if let Some(answer) = answer {
-                            let _ = stream.write_all(answer.as_bytes()).await;
+                            drop(stream.write_all(answer.as_bytes()).await);
                             return;
                         }
                     }
