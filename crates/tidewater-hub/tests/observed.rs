@@ -104,6 +104,24 @@ async fn why_a_stream_ends_is_told() {
     assert_eq!(told.lock().unwrap().take().unwrap().why, Ending::Drained);
 }
 
+/// Who looks for what a client has got finds where it was, also where it was read the past and that failed.
+#[tokio::test(start_paused = true)]
+async fn where_a_stream_was_is_told_when_the_past_can_not_be_had() {
+    let broker = Broker::new(1);
+    broker.grow(0, 100);
+    let channel = channel(&broker, |builder| builder.log(TINY).prewarm(None));
+    settle().await;
+    let mut past = open(&channel, Resume { start: Some(Start::Earliest), ..Resume::default() }).await;
+    let told = observe(&mut past);
+    broker.set_away(true);
+    let over = async { while past.next().await.is_some() {} };
+    tokio::time::timeout(Duration::from_secs(3600), over).await.unwrap();
+    drop(past);
+    let ended = told.lock().unwrap().take().unwrap();
+    assert_eq!(ended.why, Ending::Unavailable);
+    assert_ne!(ended.cursor, Some(tidewater_core::Cursor::default()), "{ended:?}");
+}
+
 /// However often bytes are given back, what has gone out counts once.
 #[tokio::test(start_paused = true)]
 async fn what_is_given_back_has_not_gone_out() {

@@ -4,7 +4,7 @@
 //! reader has stopped would never end.
 
 use std::{
-    io::{self, BufWriter, Write},
+    io::{self, ErrorKind, Write},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -20,6 +20,8 @@ use super::line::Format;
 
 /// How many lines may wait. Each has some KiB at most.
 const QUEUE: usize = 4096;
+/// How many bytes are written at once, and one line more.
+const BATCH: usize = 64 << 10;
 /// How often a full queue is looked at by who waits for its end.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -77,28 +79,49 @@ impl Lines {
 }
 
 /// Writes what comes, as much at once as there is, until there is nobody who sends or who reads.
-fn write(lines: &Receiver<Put>, lost: &AtomicU64, to: impl Write) -> io::Result<()> {
-    let mut to = BufWriter::with_capacity(64 << 10, to);
-    let mut flushed = Vec::new();
+///
+/// Other errors (a disk that is full) pass by: what could not be written is lost and counted.
+fn write(lines: &Receiver<Put>, lost: &AtomicU64, mut to: impl Write) -> io::Result<()> {
+    let (mut batch, mut flushed) = (Vec::new(), Vec::new());
     let mut last = Format::Text;
+    let mut failed = false;
     while let Ok(first) = lines.recv() {
-        for put in std::iter::once(first).chain(lines.try_iter().take(QUEUE)) {
+        let mut next = Some(first);
+        let mut count = 0;
+        while let Some(put) = next {
             match put {
                 Put::Line(format, line) => {
-                    to.write_all(line.as_bytes())?;
-                    last = format;
+                    batch.extend_from_slice(line.as_bytes());
+                    (last, count) = (format, count + 1);
                 }
                 Put::Flush(done) => flushed.push(done),
             }
+            next = if batch.len() < BATCH { lines.try_recv().ok() } else { None };
         }
-        match lost.swap(0, Ordering::Relaxed) {
-            0 => {}
-            count => {
-                let count = last.fields(&[("lines", json!(count))]);
-                to.write_all(last.line(SystemTime::now(), "lost", &[&count]).as_bytes())?;
+        let left_out = lost.swap(0, Ordering::Relaxed);
+        if left_out > 0 {
+            let fields = last.fields(&[("lines", json!(left_out))]);
+            batch.extend_from_slice(last.line(SystemTime::now(), "lost", &[&fields]).as_bytes());
+        }
+        match to.write_all(&batch).and_then(|()| to.flush()) {
+            Ok(()) => {
+                batch.clear();
+                failed = false;
+            }
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Err(error),
+            Err(error) => {
+                lost.fetch_add(left_out + count, Ordering::Relaxed);
+                if !failed {
+                    tracing::warn!(
+                        "the access log can't be written, its lines are lost until it can: {error}"
+                    );
+                }
+                failed = true;
+                batch.clear();
+                // Part of a line may stand there.
+                batch.push(b'\n');
             }
         }
-        to.flush()?;
         for done in flushed.drain(..) {
             // Who asked may have given up.
             done.try_send(()).ok();
@@ -152,6 +175,32 @@ mod tests {
         let kept = written.lines().filter(|line| *line == "x").count();
         assert!(lost > 0 && kept >= QUEUE, "{lost} {kept}");
         assert_eq!(lost + kept, all);
+    }
+
+    #[test]
+    fn what_can_not_be_written_is_counted_and_the_log_goes_on() {
+        struct Full(u32, Arc<Mutex<String>>);
+        impl Write for Full {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                if self.0 > 0 {
+                    self.0 -= 1;
+                    return Err(ErrorKind::StorageFull.into());
+                }
+                self.1.lock().unwrap().push_str(str::from_utf8(bytes).unwrap());
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let written = Arc::default();
+        let lines = Lines::start(Full(2, Arc::clone(&written))).unwrap();
+        for line in ["a\n", "b\n", "c\n"] {
+            lines.put(Format::Text, line.to_owned());
+            lines.flush(Duration::from_secs(60));
+        }
+        let written = written.lock().unwrap();
+        assert!(written.starts_with("\nc\n") && written.ends_with(" what=lost lines=2\n"), "{written}");
     }
 
     #[test]

@@ -323,7 +323,9 @@ impl Client {
     }
 
     pub(super) fn take_phase(&mut self) -> Phase {
-        std::mem::replace(&mut self.phase, Phase::Shared { next: 0, at: Arc::default() })
+        // What is left says where the client was, should its stream end without another phase.
+        let at = Arc::new(self.phase.cursor().clone());
+        std::mem::replace(&mut self.phase, Phase::Shared { next: 0, at })
     }
 }
 
