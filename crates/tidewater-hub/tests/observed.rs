@@ -118,7 +118,7 @@ async fn where_a_stream_was_is_told_when_the_past_can_not_be_had() {
     tokio::time::timeout(Duration::from_secs(3600), over).await.unwrap();
     drop(past);
     let ended = told.lock().unwrap().take().unwrap();
-    assert_eq!(ended.why, Ending::Unavailable);
+    assert_eq!(ended.why, Ending::Lagged);
     assert_ne!(ended.cursor, Some(tidewater_core::Cursor::default()), "{ended:?}");
 }
 
