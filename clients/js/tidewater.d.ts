@@ -15,13 +15,16 @@ export interface SourceOptions {
   ceiling?: number;
   /** Whether it asks by `HEAD` why a stream was refused: `true`. Without it neither `refresh` nor `onEnd` is called. */
   probe?: boolean;
-  /** Called for a refusal of 401 or 403. The URL that it answers takes the old one's place. */
+  /**
+   * Called for a refusal of 401 or 403. The URL that it answers takes the old one's place. Without it they are the end, unless a
+   * function makes the URL.
+   */
   refresh?(status: 401 | 403): string | URL | void | Promise<string | URL | void>;
   /** Something is missing. */
   onGap?(gap: Gap): void;
   /** The position has moved without an event. */
   onCursor?(id: string): void;
-  /** It is over: 204, 404 or 410. */
+  /** It is over: 204, 404 or 410; or 401 or 403, where nothing could bring another token. */
   onEnd?(status: number): void;
 }
 

@@ -8,6 +8,8 @@ const FOR_GOOD = [204, 404, 410];
 const NO_HEAD = [405, 501];
 /** What a URL may say of where to begin. */
 const STARTS = ["since", "last_event_id", "lastEventId"];
+/** What a stream says of itself, and no server. */
+export const OWN = ["open", "error", "tidewater.end"];
 /** How long a stream has to last, in ms, before the next failure counts as the first. */
 const HELD = 5000;
 
@@ -50,6 +52,7 @@ export function deliver(stream, { type, data, origin, lastEventId }) {
 export class Source extends Stream {
   #options;
   #makeUrl;
+  #isMade;
   #native;
   /** What is listened for. These always: they move the id. */
   #names = new Set(["message", "tidewater.gap", "tidewater.cursor"]);
@@ -64,9 +67,10 @@ export class Source extends Stream {
   constructor(url, options = {}) {
     super(options);
     this.#options = options;
-    this.#makeUrl = typeof url === "function" ? url : () => url;
+    this.#isMade = typeof url === "function";
+    this.#makeUrl = this.#isMade ? url : () => url;
     // What can't be a URL is told at once.
-    if (typeof url !== "function") this.url = resolve(url);
+    if (!this.#isMade) this.url = resolve(url);
     this.#follow("online", () => this.#hurry());
     this.#follow("visibilitychange", () => document.hidden || this.#hurry());
     // A page in the cache of pages needs no connection, and may lose it without a word.
@@ -83,7 +87,7 @@ export class Source extends Stream {
 
   addEventListener(type, ...rest) {
     super.addEventListener(type, ...rest);
-    if (type === "open" || type === "error" || this.#names.has(type)) return;
+    if (OWN.includes(type) || this.#names.has(type)) return;
     this.#names.add(type);
     this.#native?.addEventListener(type, this.#forward);
   }
@@ -116,7 +120,11 @@ export class Source extends Stream {
       if (turn !== this.#turn) return;
       if (FOR_GOOD.includes(status)) return this.#end(status);
       if (status === 401 || status === 403) {
-        if (!this.#options.refresh) throw status;
+        if (!this.#options.refresh) {
+          // Only a function may bring another token the next time.
+          if (this.#isMade) throw status;
+          return this.#end(status);
+        }
         const fresh = await this.#options.refresh(status);
         if (fresh) this.#makeUrl = () => fresh;
         url = resolve(await this.#makeUrl(), this.lastEventId || undefined);
@@ -124,8 +132,11 @@ export class Source extends Stream {
         throw status;
       }
       if (turn === this.#turn) this.#open(url);
-    } catch {
-      if (turn === this.#turn) this.#later();
+    } catch (error) {
+      if (turn !== this.#turn) return;
+      // Of a function of the page's own, which nobody else would tell.
+      if (typeof error !== "number") console.error(error);
+      this.#later();
     }
   }
 

@@ -55,6 +55,7 @@ pages! {
     a_token_is_renewed
     a_url_is_made_for_each_attempt
     some_statuses_end_it
+    what_nothing_renews_is_over
     where_there_is_no_head_the_stream_is_tried
     waits_grow_and_are_cut_short
     a_page_from_the_cache_connects_anew
@@ -186,6 +187,8 @@ async fn a_url_is_made_for_each_attempt(stage: &Stage<'_>) -> Result<()> {
     // One that fails is an attempt that fails.
     let script = format!(
         "{KEEP}
+         window.reported = [];
+         console.error = error => reported.push(error.message);
          let made = 0;
          keep(source(async () => {{
              made += 1;
@@ -199,6 +202,8 @@ async fn a_url_is_made_for_each_attempt(stage: &Stage<'_>) -> Result<()> {
     let targets: Vec<String> = stage.server.seen().into_iter().map(|seen| seen.target).collect();
     let anew = "/events?token=3&last_event_id=3";
     ensure!(targets == ["/events?token=1", "/events?token=1", anew, anew], "{targets:?}");
+    let reported = stage.told("reported").await?;
+    ensure!(reported == json!(["no token"]), "{reported}");
     Ok(())
 }
 
@@ -214,6 +219,23 @@ async fn some_statuses_end_it(stage: &Stage<'_>) -> Result<()> {
     let asked = stage.asked();
     ensure!(asked == ["GET 0", "GET 3", "HEAD 3"].repeat(3), "{asked:?}");
     Ok(())
+}
+
+/// A token that is in a text is the same the next time; one that a function brings may not be.
+async fn what_nothing_renews_is_over(stage: &Stage<'_>) -> Result<()> {
+    use Answer::{Status, Until};
+    for status in [401, 403] {
+        stage.server.answers([Until(3), Status(status), Status(status)]);
+        stage.open("", QUICK).await?;
+        stage.until("ended.length === 1").await?;
+        let told = stage.told("[ended, events.readyState]").await?;
+        ensure!(told == json!([[status], 2]), "{told}");
+    }
+    stage.server.answers([Until(3), Status(401), Status(401), Status(403)]);
+    let url = json!(format!("{}/events", stage.server.origin()));
+    stage.page.script(&format!("{KEEP} keep(source(() => {url}, {QUICK}));"));
+    stage.browser.open(&format!("{}/", stage.page.origin())).await?;
+    stage.is_exact(1..=EVENTS).await
 }
 
 async fn where_there_is_no_head_the_stream_is_tried(stage: &Stage<'_>) -> Result<()> {
