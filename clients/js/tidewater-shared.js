@@ -1,7 +1,7 @@
 // One stream for all tabs of an origin. README.md, beside this file, says how, and why it is exact.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-import { Stream, deliver, resolve, source } from "./tidewater.js";
+import { OWN, Stream, deliver, resolve, source } from "./tidewater.js";
 
 const CONNECTING = 0, OPEN = 1, CLOSED = 2;
 /** Tabs that speak another protocol than this keep apart. */
@@ -15,12 +15,18 @@ const GRACE = 1000;
 /** How long the leader may be silent before it is asked whether it is there, and how long that may take, in ms. */
 const SILENCE = 30_000, DOUBT = 5000;
 
-/** Opens a stream that tabs share: those with the same URL, or the same `name`. */
+/** Opens a stream that tabs share: those with the same URL, or the same `name`, and the same `user`. */
 export function shared(url, options = {}) {
   if (typeof url === "function" && !options.name) throw new TypeError("a URL that a function makes needs a name");
   // Neither is there on pages that are not secure.
   if (!globalThis.navigator?.locks || !globalThis.BroadcastChannel) return source(url, options);
-  return new Shared(url, options);
+  try {
+    return new Shared(url, options);
+  } catch (error) {
+    // A page that may not store anything may have no channel.
+    if (error.name !== "SecurityError") throw error;
+    return source(url, options);
+  }
 }
 
 /**
@@ -50,8 +56,8 @@ class Log {
     this.#keep(event);
   }
 
-  cover(names) {
-    for (const name of names) if (!this.covered.has(name)) this.covered.set(name, this.seq);
+  cover(names, from) {
+    for (const name of names) if (!this.covered.has(name)) this.covered.set(name, from);
   }
 
   covers(names) {
@@ -96,7 +102,7 @@ class Log {
 
 class Shared extends Stream {
   #options;
-  #makeUrl;
+  #url;
   #group;
   #names = new Set(ALWAYS);
   /** Whether it is to begin elsewhere than now. */
@@ -116,6 +122,9 @@ class Shared extends Stream {
   #lead;
   #release;
   #waiting;
+  /** Which of its questions still has no answer. */
+  #asked;
+  #questions = 0;
   #grace;
   #watch;
   #page = new AbortController();
@@ -123,15 +132,19 @@ class Shared extends Stream {
   constructor(url, options) {
     super(options);
     this.#options = options;
-    this.#makeUrl = typeof url === "function" ? url : () => url;
-    if (typeof url !== "function") this.url = resolve(url);
+    // A function is not called before there is something to connect to: too late to say where to begin.
+    this.#url = typeof url === "function" ? async () => resolve(await url(), "") : resolve(url);
+    if (typeof url !== "function") this.url = this.#url;
     this.#hasStart = Boolean(options.lastEventId) || (this.url !== "" && resolve(url, "") !== this.url);
-    this.#group = [PROTOCOL, options.name ?? resolve(url, ""), this.withCredentials].join(" ");
+    const { name = resolve(url, ""), user } = options;
+    this.#group = JSON.stringify([PROTOCOL, name, this.withCredentials, user]);
+    this.#meet();
     // A page that is put aside must not hold up the others.
     const { signal } = this.#page;
     globalThis.addEventListener("pagehide", () => this.#leave(), { signal });
     globalThis.addEventListener("pageshow", event => event.persisted && this.#join(), { signal });
-    this.#join();
+    // Those who have just been given it listen first: nothing may come before their names are known.
+    queueMicrotask(() => this.#closed || this.#join());
   }
 
   get readyState() {
@@ -141,7 +154,7 @@ class Shared extends Stream {
 
   addEventListener(type, ...rest) {
     super.addEventListener(type, ...rest);
-    if (type === "open" || type === "error" || this.#names.has(type)) return;
+    if (OWN.includes(type) || this.#names.has(type)) return;
     this.#names.add(type);
     this.#own?.addEventListener(type, this.#fromOwn);
     if (this.#lead) this.#cover([type]);
@@ -156,9 +169,13 @@ class Shared extends Stream {
 
   // Coming and going
 
-  #join() {
+  #meet() {
     this.#tabs = new BroadcastChannel(this.#group);
     this.#tabs.onmessage = ({ data }) => !this.#closed && this.#heard(data);
+  }
+
+  #join() {
+    if (!this.#tabs) this.#meet();
     this.#queue();
     this.#ask();
   }
@@ -197,9 +214,9 @@ class Shared extends Stream {
     this.#log ??= new Log(this.#at ? [this.#at] : []);
     this.#log.term = Math.random().toString(36).slice(2);
     this.#log.readyState = CONNECTING;
-    this.#log.cover(this.#names);
+    this.#log.cover(this.#names, this.#log.seq);
     const { seq, covered } = this.#log;
-    const url = async () => resolve(await this.#makeUrl(), "");
+    const url = typeof this.#url === "function" ? this.#url : resolve(this.#url, "");
     const lead = (this.#lead = source(url, { ...this.#plain(), lastEventId: this.#log.lastEventId }));
     for (const name of covered.keys()) lead.addEventListener(name, this.#fromLead);
     const turn = ({ type }) => {
@@ -214,7 +231,7 @@ class Shared extends Stream {
       this.#end(detail);
     });
     clearTimeout(this.#watch);
-    this.#tell("lead", { previous, seq });
+    this.#tell("lead", { previous, seq, names: [...covered.keys()] });
     if (previous) this.#turned("error");
     this.#settle();
   }
@@ -231,7 +248,8 @@ class Shared extends Stream {
   #cover(names) {
     const fresh = names.filter(name => !this.#log.covered.has(name));
     if (!fresh.length) return;
-    this.#log.cover(fresh);
+    // What comes of these names before the next event may be lost on who has had them elsewhere.
+    this.#log.cover(fresh, this.#log.seq + 1);
     for (const name of fresh) this.#lead.addEventListener(name, this.#fromLead);
     this.#tell("names", { names: fresh });
   }
@@ -256,10 +274,20 @@ class Shared extends Stream {
 
   /** Asks for the leader's log. Whoever gets no answer connects by itself. */
   #ask() {
-    this.#tell("join", { names: [...this.#names] });
+    this.#question();
+    this.#hope();
+    this.#listen();
+  }
+
+  #question() {
+    this.#asked = this.#questions += 1;
+    this.#tell("join", { names: [...this.#names], question: this.#asked });
+  }
+
+  /** For a moment; then it connects by itself. */
+  #hope() {
     clearTimeout(this.#grace);
     this.#grace = setTimeout(() => this.#alone(), GRACE * (1 + Math.random()));
-    this.#listen();
   }
 
   #forget() {
@@ -274,7 +302,7 @@ class Shared extends Stream {
   #listen() {
     clearTimeout(this.#watch);
     const doubt = () => {
-      this.#tell("join", { names: [...this.#names] });
+      this.#question();
       this.#watch = setTimeout(() => this.#queue(true), DOUBT);
     };
     this.#watch = setTimeout(doubt, SILENCE * (1 + Math.random()));
@@ -284,23 +312,28 @@ class Shared extends Stream {
     if (kind === "join" || kind === "want") {
       if (!this.#lead) return;
       this.#cover(said.names);
-      if (kind === "join") this.#tell("welcome", { to: from, log: { ...this.#log } });
+      if (kind === "join") this.#tell("welcome", { to: from, question: said.question, log: { ...this.#log } });
       return;
     }
     if (kind === "lead") return this.#follow(term, said);
     if (this.#lead) return;
-    if (kind === "welcome" && to === this.#me) {
+    if (kind === "welcome") {
+      // One that led before, and hung, answers when another does already.
+      if (to !== this.#me || said.question !== this.#asked) return;
+      this.#asked = undefined;
       const { events, ...rest } = said.log;
       // What did not come to this tab may be in it.
       this.#follows &&= rest.term === this.#log.term && rest.seq === this.#log.seq;
       this.#log = new Log(events, rest);
       this.#listen();
-      return this.#settle();
+      this.#settle();
+      if (!this.#follows && !this.#own) this.#hope();
+      return;
     }
     // Of a leader that is none any more, or not yet known.
     if (!this.#log || term !== this.#log.term) return;
     this.#listen();
-    if (kind === "names") this.#log.cover(said.names);
+    if (kind === "names") this.#log.cover(said.names, this.#log.seq + 1);
     if (kind === "end") this.#end(said.status);
     if (kind === "state") {
       this.#log.readyState = said.readyState;
@@ -314,10 +347,15 @@ class Shared extends Stream {
   }
 
   /** Another tab leads. It goes on where its replica ends; if this one's ends there, nothing has happened. */
-  #follow(term, { previous, seq }) {
-    if (this.#lead) return this.#deposed();
+  #follow(term, { previous, seq, names }) {
+    // It is late: whoever takes a lead away takes the lock, which tells.
+    if (this.#lead) return;
+    this.#asked = undefined;
     const log = this.#log;
-    if (!log || log.term !== previous || log.seq !== seq || !log.covers([...this.#names])) return this.#lost();
+    const mine = [...this.#names];
+    if (!log || log.term !== previous || log.seq !== seq || !log.covers(mine)) return this.#lost();
+    // What this tab wanted may have been heard by the old leader and not by the new one.
+    if (!mine.every(name => names.includes(name))) return this.#lost();
     log.term = term;
     log.readyState = CONNECTING;
     this.#listen();
@@ -364,7 +402,7 @@ class Shared extends Stream {
 
   #alone() {
     if (this.#own || this.#follows || this.#closed) return;
-    const own = (this.#own = source(this.#makeUrl, { ...this.#plain(), lastEventId: this.lastEventId }));
+    const own = (this.#own = source(this.#url, { ...this.#plain(), lastEventId: this.lastEventId }));
     for (const name of this.#names) own.addEventListener(name, this.#fromOwn);
     own.onopen = own.onerror = ({ type }) => this.dispatchEvent(new Event(type));
     own.addEventListener("tidewater.end", ({ detail }) => this.#end(detail));

@@ -56,6 +56,7 @@ pages! {
     a_url_is_made_for_each_attempt
     some_statuses_end_it
     what_nothing_renews_is_over
+    an_end_is_no_event_of_the_servers
     where_there_is_no_head_the_stream_is_tried
     waits_grow_and_are_cut_short
     a_page_from_the_cache_connects_anew
@@ -236,6 +237,25 @@ async fn what_nothing_renews_is_over(stage: &Stage<'_>) -> Result<()> {
     stage.page.script(&format!("{KEEP} keep(source(() => {url}, {QUICK}));"));
     stage.browser.open(&format!("{}/", stage.page.origin())).await?;
     stage.is_exact(1..=EVENTS).await
+}
+
+/// Not among those that tabs hand to each other, either.
+async fn an_end_is_no_event_of_the_servers(stage: &Stage<'_>) -> Result<()> {
+    use Answer::{Status, Until};
+    stage.server.answers([Until(3), Status(404), Status(404)]);
+    let url = json!(format!("{}/events", stage.server.origin()));
+    stage.page.script(&format!(
+        r#"{KEEP}
+         import {{ shared }} from "/tidewater-shared.js";
+         window.failures = [];
+         window.onerror = message => failures.push(message);
+         keep(shared({url}, {QUICK}));"#
+    ));
+    stage.browser.open(&format!("{}/", stage.page.origin())).await?;
+    stage.until("ended.length > 0").await?;
+    let told = stage.told("[ended, failures, events.readyState]").await?;
+    ensure!(told == json!([[404], [], 2]), "{told}");
+    Ok(())
 }
 
 async fn where_there_is_no_head_the_stream_is_tried(stage: &Stage<'_>) -> Result<()> {

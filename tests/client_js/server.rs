@@ -11,8 +11,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// The helper as it is in the tree.
+/// The helpers as they are in the tree.
 const HELPER: &str = include_str!("../../clients/js/tidewater.js");
+const SHARED: &str = include_str!("../../clients/js/tidewater-shared.js");
 
 /// How many events there are: 1, 2, … Their ids are their numbers.
 pub(crate) const EVENTS: u32 = 12;
@@ -46,7 +47,7 @@ impl Seen {
     }
 }
 
-/// `/events` as the answers say, `/tidewater.js`, and at every other path an empty page with one script.
+/// `/events` as the answers say, the helpers, and at every other path an empty page with one script.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     origin: String,
@@ -123,6 +124,7 @@ impl Server {
         if path != "/events" {
             let answer = match path {
                 "/tidewater.js" => write_head(200, "text/javascript") + HELPER,
+                "/tidewater-shared.js" => write_head(200, "text/javascript") + SHARED,
                 "/favicon.ico" => write_head(404, "text/plain"),
                 _ => {
                     let page = format!("<!doctype html><script type=module>{}</script>", self.state().script);

@@ -34,7 +34,11 @@ tabs! { chromium:
     whatever_the_last_words_reached: handovers, "direct", "needs Chromium: run cargo xtask test";
     what_did_not_come_is_noticed: missed, "direct", "needs Chromium: run cargo xtask test";
     a_leader_that_hangs_is_deposed: hangs, "direct", "needs Chromium: run cargo xtask test";
-    without_locks_each_has_its_own: no_locks, "direct", "needs Chromium: run cargo xtask test";
+    a_log_that_has_moved_on_is_no_end: outrun, "direct", "needs Chromium: run cargo xtask test";
+    late_words_count_for_nothing: late, "direct", "needs Chromium: run cargo xtask test";
+    a_name_that_the_next_leader_missed: missed_name, "direct", "needs Chromium: run cargo xtask test";
+    each_user_has_a_stream: users, "direct", "needs Chromium: run cargo xtask test";
+    without_locks_each_has_its_own: alone, "direct", "needs Chromium: run cargo xtask test";
 }
 
 tabs! { firefox:
@@ -46,7 +50,11 @@ tabs! { firefox:
     whatever_the_last_words_reached: handovers, "direct", "needs Firefox: run cargo xtask test";
     what_did_not_come_is_noticed: missed, "direct", "needs Firefox: run cargo xtask test";
     a_leader_that_hangs_is_deposed: hangs, "direct", "needs Firefox: run cargo xtask test";
-    without_locks_each_has_its_own: no_locks, "direct", "needs Firefox: run cargo xtask test";
+    a_log_that_has_moved_on_is_no_end: outrun, "direct", "needs Firefox: run cargo xtask test";
+    late_words_count_for_nothing: late, "direct", "needs Firefox: run cargo xtask test";
+    a_name_that_the_next_leader_missed: missed_name, "direct", "needs Firefox: run cargo xtask test";
+    each_user_has_a_stream: users, "direct", "needs Firefox: run cargo xtask test";
+    without_locks_each_has_its_own: alone, "direct", "needs Firefox: run cargo xtask test";
 }
 
 /// Every tab has every event once, in order, while the leader goes again and again, and the gateway once.
@@ -253,17 +261,130 @@ async fn hangs(browser: BrowserBuilder, _: &str, server: &str) -> Result<()> {
     tabs.until_streams(1).await
 }
 
-async fn no_locks(browser: BrowserBuilder, _: &str, server: &str) -> Result<()> {
+/// What a tab had last may be in nobody's log when it asks whether the leader is there.
+async fn outrun(browser: BrowserBuilder, _: &str, server: &str) -> Result<()> {
     let browser = browser.start().await?;
     let mut tabs = Tabs::new(&browser, server, "memory:").await?;
     for _ in 0..2 {
-        tabs.open("", "{}", "Object.defineProperty(navigator, 'locks', { value: undefined });").await?;
+        tabs.open("", "{}", &format!("{MUTABLE} {DOUBTING}")).await?;
+        tabs.until("cursors.length > 0").await?;
+    }
+    tabs.publish(1..=10).await?;
+    tabs.until("kept.at(-1) === '10'").await?;
+    tabs.all[1].run("window.deaf = true").await?;
+    tabs.publish(11..=300).await?;
+    tabs.all[0].wait_until("kept.at(-1) === '300'", PATIENCE).await?;
+    tabs.all[1].run("window.deaf = false; doubt()").await?;
+    tabs.are_exact(1, 300).await?;
+    tabs.publish(301..=301).await?;
+    tabs.are_exact(1, 301).await?;
+    tabs.until_streams(1).await
+}
+
+/// Of one that led before: its welcome for a question that was answered, and its word that it leads.
+async fn late(browser: BrowserBuilder, _: &str, server: &str) -> Result<()> {
+    let browser = browser.start().await?;
+    let mut tabs = Tabs::new(&browser, server, "memory:").await?;
+    for _ in 0..3 {
+        tabs.open("", "{}", RECORDED).await?;
+        tabs.until("cursors.length > 0").await?;
+    }
+    tabs.publish(1..=10).await?;
+    tabs.until("kept.at(-1) === '10'").await?;
+    tabs.all[0].run("again('welcome')").await?;
+    tabs.publish(11..=20).await?;
+    tabs.are_exact(1, 20).await?;
+    let joins = tabs.told("sent.filter(({ kind }) => kind === 'join').length").await?;
+    ensure!(joins == [1, 1, 1], "somebody had to ask again: {joins:?}");
+    // It goes to the end of the queue.
+    let turn = |kind: &str| {
+        format!("window.dispatchEvent(new PageTransitionEvent('{kind}', {{ persisted: true }}))")
+    };
+    tabs.all[0].run(&turn("pagehide")).await?;
+    tabs.all[1].wait_until("connected() && events.readyState === EventSource.OPEN", PATIENCE).await?;
+    tabs.all[0].run(&turn("pageshow")).await?;
+    tabs.all[0].wait_until("events.readyState === EventSource.OPEN", PATIENCE).await?;
+    tabs.all[0].run("again('lead')").await?;
+    tabs.publish(21..=30).await?;
+    tabs.are_exact(1, 30).await?;
+    tabs.until_streams(1).await?;
+    let leads = tabs.told("connected()").await?;
+    ensure!(leads == [false, true, false], "who leads: {leads:?}");
+    Ok(())
+}
+
+/// A new leader doesn't know all names that the old one did.
+async fn missed_name(browser: BrowserBuilder, _: &str, server: &str) -> Result<()> {
+    let browser = browser.start().await?;
+    let mut tabs = Tabs::new(&browser, server, "memory:").await?;
+    for _ in 0..3 {
+        tabs.open("", "{}", &format!("{MUTABLE} {RECORDED}")).await?;
+        tabs.until("cursors.length > 0").await?;
+    }
+    tabs.publish(1..=1).await?;
+    tabs.until("kept.at(-1) === '1'").await?;
+    tabs.all[1].run("window.deaf = true").await?;
+    let listen = "events.addEventListener('other', event => kept.push('other ' + event.data))";
+    tabs.all[2].run(listen).await?;
+    tabs.all[0].wait_until("sent.some(({ kind }) => kind === 'names')", PATIENCE).await?;
+    // Behind which the others have heard that.
+    tabs.open("", "{}", "").await?;
+    tabs.until("cursors.length > 0").await?;
+    tabs.all[1].run("window.deaf = false").await?;
+    tabs.all.remove(0).close().await?;
+    tabs.publish_as("other", 2).await?;
+    tabs.publish(3..=3).await?;
+    tabs.until("kept.at(-1) === '3'").await?;
+    let kept = tabs.told("kept").await?;
+    ensure!(kept == [json!(["1", "3"]), json!(["1", "other 2", "3"]), json!(["3"])], "{kept:?}");
+    // Those that are listened for at once are asked for at once.
+    let asked = tabs.all[0].run(
+        "const { url } = events;
+         shared(url, { name: 'another' }).addEventListener('fresh', () => {});
+         return new Promise(done => setTimeout(() => done(sent.findLast(({ kind }) => kind === 'join').names)));",
+    );
+    let asked = asked.await?;
+    ensure!(asked.to_string().contains("fresh"), "{asked}");
+    Ok(())
+}
+
+/// Cookies are not in the URL.
+async fn users(browser: BrowserBuilder, _: &str, server: &str) -> Result<()> {
+    let browser = browser.start().await?;
+    let mut tabs = Tabs::new(&browser, server, "memory:").await?;
+    for user in ["ada", "ada", "bob"] {
+        tabs.open("", &format!("{{ user: '{user}' }}"), "").await?;
+        tabs.until("cursors.length > 0").await?;
+    }
+    tabs.publish(1..=3).await?;
+    tabs.are_exact(1, 3).await?;
+    let leads = tabs.told("connected()").await?;
+    ensure!(leads == [true, false, true], "who leads: {leads:?}");
+    tabs.until_streams(2).await
+}
+
+async fn alone(browser: BrowserBuilder, _: &str, server: &str) -> Result<()> {
+    let browser = browser.start().await?;
+    let mut tabs = Tabs::new(&browser, server, "memory:").await?;
+    for before in [NO_LOCKS, NO_CHANNELS] {
+        tabs.open("", "{}", before).await?;
     }
     tabs.until("cursors.length > 0").await?;
     tabs.publish(1..=3).await?;
     tabs.are_exact(1, 3).await?;
     tabs.until_streams(2).await
 }
+
+const NO_LOCKS: &str = "Object.defineProperty(navigator, 'locks', { value: undefined });";
+
+/// As where a page may not store anything.
+const NO_CHANNELS: &str = r#"
+    window.BroadcastChannel = class {
+        constructor() {
+            throw new DOMException("refused", "SecurityError");
+        }
+    };
+"#;
 
 /// A tab that can be made to say nothing to the others, and to hear nothing of them.
 const MUTABLE: &str = r#"
@@ -284,3 +405,27 @@ const IMPATIENT: &str = r"
     const later = window.setTimeout;
     window.setTimeout = (then, ms) => later(then, ms > 5000 ? ms / 60 : ms);
 ";
+
+/// A tab that doubts when it is told to.
+const DOUBTING: &str = r"
+    const later = window.setTimeout;
+    window.setTimeout = (then, ms) => {
+        if (!(ms > 5000)) return later(then, ms);
+        window.doubt = then;
+    };
+";
+
+/// A tab that knows what it said, and says it again.
+const RECORDED: &str = r#"
+    window.sent = [];
+    const record = BroadcastChannel.prototype.postMessage;
+    BroadcastChannel.prototype.postMessage = function (message) {
+        sent.push(message);
+        window.again = kind => {
+            const late = new BroadcastChannel(this.name);
+            record.call(late, sent.findLast(message => message.kind === kind));
+            late.close();
+        };
+        record.call(this, message);
+    };
+"#;

@@ -27,7 +27,7 @@ const htmx: { createEventSource: (url: string) => EventSource } = { createEventS
 source(() => "/events");
 source(async () => new URL("https://app.example/events"), { refresh: () => {} });
 shared("/events").onmessage = event => console.log(event.data);
-shared(async () => "/events", { name: "events" }).close();
+shared(async () => "/events", { name: "events", user: "ada" }).close();
 
 // @ts-expect-error: the tabs could not know that it is the same
 shared(() => "/events");
