@@ -9,7 +9,12 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+/// Chromium: `ERR_UNSAFE_PORT`.
+const BAD_PORT: u16 = 10_080;
+
 /// A loopback port that nothing listens on, and that this process hasn't given out before.
+///
+/// Not the one port of the range that browsers refuse (the Fetch standard's list of bad ports).
 ///
 /// From below the ephemeral range (Linux: 32768 and up): no outgoing connection sits on it while a gateway is down
 /// that shall come back on the same port. Test programs that run at the same time get different ones; xtask takes
@@ -27,7 +32,7 @@ pub fn free_port() -> Result<u16> {
     let (low, high) = (10_000, 20_000);
     let start = low + (std::process::id() % 500) as u16 * 20;
     for port in (start..high).chain(low..start) {
-        if claimed.contains_key(&port) {
+        if claimed.contains_key(&port) || port == BAD_PORT {
             continue;
         }
         let claim = File::create(claims.join(port.to_string()))?;

@@ -40,7 +40,7 @@ pub(crate) enum Command {
 const EXAMPLES: &str = "\
 Examples:
   tidewater serve
-      a channel in memory, and a page to watch it, on http://127.0.0.1:8080/
+      a channel in memory, and a console to watch it, on http://127.0.0.1:8080/
   tidewater serve --channel orders=kafka://localhost:9092/orders
       a Kafka topic as http://127.0.0.1:8080/channels/orders
   tidewater serve --config tidewater.toml

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Everything it does, an application can do with the crate `tidewater`; this is that crate with a command line, a
-//! page and health checks. One command is one file in `commands`; what `serve` is made of stands in `serve`.
+//! console and health checks. One command is one file in `commands`; what `serve` is made of stands in `serve`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -167,6 +167,57 @@ fn strangers_learn_no_names_and_no_counts() {
     assert_eq!(ask(&gateway, "GET /channels/nothing", None, "").0.status, 401);
 }
 
+/// The console's feed: of channels that one may read, names and states.
+#[test]
+fn the_feed_tells_each_what_the_listing_tells() {
+    let closed = config("").replace("public = true\n", "");
+    let (open, closed) =
+        (File::new("authorization-feed.toml", &config("")), File::new("authorization-closed.toml", &closed));
+    let (ada, nobody) = (bearer(&token(&["sub=ada"])), "Bearer nonsense".to_owned());
+    let told = |gateway: &Gateway, asker: Option<&str>, count: usize| {
+        let headers: Vec<_> = asker.iter().map(|value| ("authorization", *value)).collect();
+        let mut stream = Answer::open(&gateway.address, "GET /console/status", &headers, b"");
+        assert_eq!(stream.head.status, 200);
+        stream.until("event: tidewater.cursor\n");
+        let mut names = Vec::new();
+        // One more than a round has: what comes then is the first again.
+        for _ in 0..=count {
+            stream.until("data: {");
+            let line = format!("{{{}", stream.until("\n"));
+            let told: Value = serde_json::from_str(&line).unwrap();
+            let keys: Vec<_> = told.as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(keys, ["at", "name", "upstream"], "{line}");
+            names.push(told["name"].as_str().unwrap().to_owned());
+        }
+        names
+    };
+    for server in servers() {
+        let gateway = Gateway::start(&["--server", server, "--config", open.path()]);
+        assert_eq!(told(&gateway, None, 1), ["news", "news"], "{server}");
+        assert_eq!(told(&gateway, Some(&nobody), 1), ["news", "news"], "{server}");
+        assert_eq!(told(&gateway, Some(&ada), 2), ["news", "orders", "news"], "{server}");
+    }
+    let gateway = Gateway::start(&["--config", closed.path()]);
+    for asker in [None, Some(nobody.as_str())] {
+        assert_eq!(ask(&gateway, "GET /console/status", asker, "").0.status, 401, "{asker:?}");
+    }
+    assert_eq!(told(&gateway, Some(&ada), 1), ["orders", "orders"]);
+    // The page itself holds no secret: who has no token yet can give it there.
+    assert_eq!(ask(&gateway, "GET /", None, "").0.status, 200);
+    // With an administration of its own the public has none of it.
+    let gateway = Gateway::start(&["--config", closed.path(), "--admin-listen", "127.0.0.1:0"]);
+    for path in ["/", "/console/main.js", "/console/status"] {
+        assert_eq!(ask(&gateway, &format!("GET {path}"), Some(&ada), "").0.status, 404, "{path}");
+    }
+    let admin = gateway.stdout.next();
+    let admin = admin.strip_prefix("Administration on http://").unwrap().trim_end_matches('/');
+    let mut feed = Answer::open(admin, "GET /console/status", &[], b"");
+    for name in ["news", "orders", "secrets"] {
+        let line = feed.until(&format!("\"name\":\"{name}\""));
+        assert!(line.contains("\"clients\":0"), "{line}");
+    }
+}
+
 #[test]
 fn a_stream_ends_with_its_token_and_goes_on_with_a_new_one_exactly() {
     let file = File::new("authorization-expiry.toml", &config(""));

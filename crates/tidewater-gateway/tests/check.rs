@@ -16,13 +16,13 @@ fn everything_that_is_wrong_is_a_line_and_exit_code_2() {
     let path =
         file("wrong.toml", "[server]\nlisen = 'x'\n[channels.a]\nsource = 'memory:'\nreplay = 'soon'\n");
     let args = ["check", "--config", &path, "--drain-timeout", "never"];
-    let done = with_variables(&args, &[("TIDEWATER_SERVER__PAGE", "yes")]).exits(2);
+    let done = with_variables(&args, &[("TIDEWATER_SERVER__CONSOLE", "yes")]).exits(2);
     let lines: Vec<_> = done.stderr.lines().collect();
     assert_eq!(lines.len(), 4, "{}", done.stderr);
     let told = done.says(&[
         &format!("{path}:2:1: server.lisen: there is no such key; did you mean \"listen\"?\n"),
         &format!("{path}:5:10: channels.a.replay: \"soon\": it is no limit"),
-        "TIDEWATER_SERVER__PAGE: \"yes\": it is neither true nor false\n",
+        "TIDEWATER_SERVER__CONSOLE: \"yes\": it is neither true nor false\n",
         "--drain-timeout never: \"never\": it is not a duration",
     ]);
     assert!(told.stdout.is_empty(), "{}", told.stdout);
@@ -44,7 +44,7 @@ fn what_is_right_is_shown_with_its_place_and_without_its_secrets() {
         "[channels.a]\nsource = 'memory:me:hunter2@x?events=5'\nevent = 'header:${SECRET}'\nlinger = '5ms'\n",
     );
     let variables =
-        [("SECRET", "hunter2"), ("TIDEWATER_SERVER__PAGE", "false"), ("TIDEWATER_CONFIG", path.as_str())];
+        [("SECRET", "hunter2"), ("TIDEWATER_SERVER__CONSOLE", "false"), ("TIDEWATER_CONFIG", path.as_str())];
     with_variables(&["check"], &variables)
         .exits(0)
         .stdout
@@ -54,7 +54,7 @@ fn what_is_right_is_shown_with_its_place_and_without_its_secrets() {
     let shown = with_variables(&["check", "--show", "--listen", "localhost:0"], &variables).exits(0);
     for part in [
         "listen = \"localhost:0\"                          # --listen localhost:0\n",
-        "page = false                                    # TIDEWATER_SERVER__PAGE\n",
+        "console = false                                 # TIDEWATER_SERVER__CONSOLE\n",
         &format!("linger = \"5ms\"                                  # {path}:4:10\n"),
         "heartbeat = \"15s\"                               # default\n",
         "event = \"header:${SECRET}\" ",
@@ -101,7 +101,7 @@ fn a_channel_of_several_sources_has_what_comes_from_all() {
 fn it_serves_what_the_file_says() {
     let path = file(
         "serve.toml",
-        "[server]\npage = false\n[cors]\norigins = ['https://app.example']\n[limits]\nmax_body = 4\n[channels.a]\n\
+        "[server]\nconsole = false\n[cors]\norigins = ['https://app.example']\n[limits]\nmax_body = 4\n[channels.a]\n\
          source = 'memory:'\nretry = '7s'\nevent = 'topic'\nselect = ['topic']\n[channels.b]\nsource = 'memory:'\npublish = false\n\
          limits.max_body = 9\ncors.origins = []\n",
     );

@@ -38,12 +38,12 @@ fn an_open_stream_goes_on_while_channels_come_and_go_and_settings_change() {
         assert_eq!(request(&gateway.address, "GET /channels/c", &[], b"").0.status, 404, "{server}");
 
         file.write(
-            "[server]\npage = false\n[cors]\norigins = ['https://app.example']\n[channels.a]\nsource = 'memory:'\n\
+            "[server]\nconsole = false\n[cors]\norigins = ['https://app.example']\n[channels.a]\nsource = 'memory:'\n\
              publish = true\nselect = ['topic']\n[channels.c]\nsource = 'memory:'\n",
         );
         gateway.signal(Signal::HUP);
         let told = gateway.logged(
-            "reloaded: channels added: c; channels removed: b; changed: server.page, cors.origins, \
+            "reloaded: channels added: c; channels removed: b; changed: server.console, cors.origins, \
              channels.a.publish, channels.a.select, channels.a.cors.origins\n",
         );
         assert!(!told.contains("ERROR"), "{server}: {told}");

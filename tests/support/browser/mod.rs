@@ -14,6 +14,7 @@
 //! ```
 
 mod driver;
+mod input;
 mod kind;
 mod page;
 #[cfg(test)]

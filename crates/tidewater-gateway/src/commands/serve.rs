@@ -6,7 +6,7 @@ use crate::{
     serve,
 };
 
-/// Serve channels over HTTP: events to browsers, and a page to watch them.
+/// Serve channels over HTTP: events to browsers, and a console to watch them.
 ///
 /// A channel reads one source and gives it to any number of clients; `tidewater plugins` lists the schemes of sources.
 ///
@@ -16,7 +16,7 @@ use crate::{
 ///   GET /health/live     200 while the process runs
 ///   GET /health/ready    200, with "degraded" where a broker is lost; 503 while it shuts down
 ///   GET /metrics         metrics for Prometheus
-///   GET /                the page
+///   GET /                the console: a page that shows channels and events, and publishes
 ///
 /// Ctrl-C and SIGTERM drain: every stream ends between two events with a time to come back, then the process ends.
 /// SIGHUP reads the configuration again, and says in the log what has changed and what needs a restart.

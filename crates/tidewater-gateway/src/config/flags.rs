@@ -20,7 +20,7 @@ pub(crate) struct Flags {
     /// a free one; standard output says which, a line for each.
     #[arg(long, value_name = "[https://]HOST:PORT")]
     listen: Vec<String>,
-    /// Where the page, the health checks, the listing and the metrics are, and the channels too; at --listen are the
+    /// Where the console, the health checks, the listing and the metrics are, and the channels too; at --listen are the
     /// channels alone then.
     #[arg(long, value_name = "HOST:PORT")]
     admin_listen: Vec<String>,

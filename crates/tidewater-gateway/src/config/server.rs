@@ -28,8 +28,8 @@ pub(crate) struct ServerConfig {
     pub(crate) listening: Arc<Listening>,
     /// How long streams may take to end at a shutdown.
     pub(crate) drain_timeout: Duration,
-    /// Whether there is a page at `/`.
-    pub(crate) page: bool,
+    /// Whether there is a console at `/`.
+    pub(crate) console: bool,
     pub(crate) access_log: AccessLog,
     /// Whether there are metrics at `/metrics`.
     pub(crate) metrics: bool,
@@ -64,7 +64,7 @@ impl ServerConfig {
         Self {
             listening: Arc::new(Listening::read(table)),
             drain_timeout: table.get("drain_timeout", Duration::from_secs(10)),
-            page: table.get("page", true),
+            console: table.get("console", true),
             access_log: table.get("access_log", AccessLog::default()),
             metrics: table.get("metrics", true),
         }

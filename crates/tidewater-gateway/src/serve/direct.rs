@@ -75,7 +75,7 @@ fn split(open: Vec<Open>) -> (Vec<Listener>, impl Sized) {
 
 fn direct(site: Arc<Site>, viewer: Viewer) -> Direct {
     let channels = site.clone();
-    let routes = Routes::new().find(move |path| channels.endpoint(path));
+    let routes = Routes::new().find(move |path| channels.endpoint(viewer, path));
     let plain = move |_| {
         let site = site.clone();
         service_fn(move |request: Request<Incoming>| {

@@ -1,20 +1,21 @@
 //! What `tidewater serve` is made of.
 //!
 //! ```text
-//! Config ─> Site (channels, page, scripts, health: what is answered; SIGHUP changes it) ─> direct (and hyper) | warp | rocket | salvo (who answers)
+//! Config ─> Site (channels, console, scripts, health: what is answered; SIGHUP changes it) ─> direct (and hyper) | warp | rocket | salvo (who answers)
 //! ```
 //!
 //! [`Site`] knows every route and is written once. The web servers differ in who carries the request to it: a channel's
 //! requests go through the adapter of that framework, as an application's would; everything else is a small answer that
 //! [`Site::plain`] makes.
 
+mod built_in;
+mod console;
 mod direct;
 mod gate;
 mod health;
 mod kind;
 mod listen;
 mod metrics;
-mod page;
 mod reload;
 #[cfg(feature = "rocket")]
 mod rocket;
@@ -29,6 +30,7 @@ mod warp;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use console::Feed;
 pub(crate) use kind::ServerKind;
 use routes::Viewer;
 use shutdown::Shutdown;
@@ -60,6 +62,7 @@ async fn serve(config: Config, flags: Flags, access: AccessLog) -> Result<(), Fa
     let server = config.server.listening.clone();
     let connections = listen::connections(server.max_connections.0);
     let site = Arc::new(Site::open(config, connections, access)?);
+    Feed::run(&site);
     let shutdown = Shutdown::new(site.clone())?;
     reload::on_hangup(site.clone(), flags)?;
     if server.kind.counts_connections() {

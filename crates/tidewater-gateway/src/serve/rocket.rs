@@ -86,7 +86,7 @@ struct Answers(Arc<Site>);
 #[rocket::async_trait]
 impl Handler for Answers {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
-        if let Some(endpoint) = self.0.endpoint(request.uri().path().as_str()) {
+        if let Some(endpoint) = self.0.endpoint(Viewer::Anybody, request.uri().path().as_str()) {
             return tidewater::rocket::answer(&endpoint, request, data).await;
         }
         let method = request.method().as_str().parse().unwrap_or_default();

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use tidewater::http::{Action, Ask, Authorizer, Body, Grant, Head, Refusal, Rejection, Selection};
 
 use super::{
-    health,
+    console, health,
     metrics::{METRICS, metrics},
-    page, script,
+    script,
     site::{Now, Served, Site},
 };
 
@@ -43,11 +43,11 @@ impl Site {
             None if viewer == Viewer::Anybody => Viewer::Operator,
             _ => viewer,
         };
+        let file = if now.has_console() { console::file(path, head.headers) } else { None };
         let known = match path {
             CHANNELS | health::LIVE | health::READY => true,
-            "/" => now.has_page(),
             METRICS => now.has_metrics() && viewer == Viewer::Operator,
-            _ => false,
+            _ => file.is_some(),
         };
         if !known || viewer == Viewer::ChannelsOnly {
             return match viewer {
@@ -59,8 +59,10 @@ impl Site {
             return method_not_allowed(head.method, path, "GET, HEAD");
         }
         // What HEAD leaves out is left to the web server.
+        if let Some(file) = file {
+            return file;
+        }
         match path {
-            "/" => page::page(),
             METRICS => metrics(self, &now, head.headers),
             health::LIVE => json_response(StatusCode::OK, &json!({ "status": "live" })),
             health::READY if viewer == Viewer::Operator => health::ready(self.hub(), &self.limits().status()),
@@ -68,7 +70,7 @@ impl Site {
             _ => {
                 let channels = match viewer {
                     Viewer::Operator => now.channels.iter().map(whole).collect(),
-                    _ => granted(&now, head).await,
+                    _ => listed(&now, head).await,
                 };
                 let mut response = json_response(StatusCode::OK, &json!({ "channels": channels }));
                 now.cors.apply(head.headers, response.headers_mut());
@@ -79,7 +81,7 @@ impl Site {
 }
 
 /// All that there is to know of a channel.
-fn whole(served: &Served) -> Value {
+pub(super) fn whole(served: &Served) -> Value {
     let (channel, status) = (served.channel(), served.channel().status());
     json!({
         "name": channel.name(),
@@ -87,26 +89,54 @@ fn whole(served: &Served) -> Value {
         "publish": served.publishes(),
         "upstream": status.upstream.as_str(),
         "error": status.error.map(|error| error.to_string()),
+        "in": { "events": status.events_in, "bytes": status.bytes_in },
+        "out": { "events": status.events_out, "bytes": status.bytes_out },
+        "lag": status.lag.map(|lag| json!({ "offsets": lag.offsets, "seconds": lag.age.as_secs() })),
         "clients": status.clients,
         "log": { "events": status.log_events, "bytes": status.log_bytes },
     })
 }
 
-/// What the asker may read, by name, and whether they may publish to it: nothing of others, nothing of brokers.
-async fn granted(now: &Now, head: Head<'_>) -> Vec<Value> {
-    let mut channels = Vec::new();
+/// What may be known of a channel by who may read it: nothing of others, nothing of brokers.
+pub(super) fn named(served: &Served) -> Value {
+    json!({ "name": served.name(), "upstream": served.channel().status().upstream.as_str() })
+}
+
+/// What the asker may read, and whether they may publish to it.
+async fn listed(now: &Now, head: Head<'_>) -> Vec<Value> {
+    let granted = granted(now, head).await.unwrap_or_default();
+    let listed = granted.into_iter().map(|(served, grant)| {
+        let mut channel = named(served);
+        channel["publish"] = json!(served.publishes() && grant.publishes());
+        channel
+    });
+    listed.collect()
+}
+
+/// The channels that the asker may read, with what they are granted there.
+///
+/// # Errors
+/// If there is none, why.
+pub(super) async fn granted<'a>(now: &'a Now, head: Head<'_>) -> Result<Vec<(&'a Served, Grant)>, Refusal> {
+    let mut granted = Vec::new();
+    let mut refused = None;
     for served in &now.channels {
         let Some(gate) = served.gate() else { continue };
-        let grant = asked(&gate.authorizer, served.name(), head).await.unwrap_or_default();
+        let grant = match asked(&gate.authorizer, served.name(), head).await {
+            Ok(grant) => grant,
+            Err(refusal) => {
+                refused.get_or_insert(refusal);
+                Grant::new()
+            }
+        };
         if gate.public || grant.select().is_some() {
-            channels.push(json!({
-                "name": served.name(),
-                "publish": served.publishes() && grant.publishes(),
-                "upstream": served.channel().status().upstream.as_str(),
-            }));
+            granted.push((served, grant));
         }
     }
-    channels
+    match refused {
+        Some(refusal) if granted.is_empty() => Err(refusal),
+        _ => Ok(granted),
+    }
 }
 
 /// What who asks is granted on a channel.

@@ -43,7 +43,7 @@ struct Goal(Arc<Site>);
 #[async_trait]
 impl Handler for Goal {
     async fn handle(&self, req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
-        if let Some(endpoint) = self.0.endpoint(req.uri().path()) {
+        if let Some(endpoint) = self.0.endpoint(Viewer::Anybody, req.uri().path()) {
             return tidewater::salvo::sse(endpoint).handle(req, depot, res, ctrl).await;
         }
         let head = Head {

@@ -28,7 +28,7 @@ impl Shutdown {
             signals.next().await;
             tracing::info!("draining; once more ends it at once");
             let drain = async {
-                site.hub().drain(site.now().drain_timeout()).await;
+                site.drain().await;
                 drained.send_replace(true);
                 // The server's own end is bounded too, and as open to impatience.
                 std::future::pending::<()>().await;

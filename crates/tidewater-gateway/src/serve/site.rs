@@ -12,7 +12,12 @@ use tidewater::{
     plugin::open_source,
 };
 
-use super::{gate::Gate, reload::Reloads, routes::CHANNELS};
+use super::{
+    console::{self, Feed},
+    gate::Gate,
+    reload::Reloads,
+    routes::{CHANNELS, Viewer},
+};
 use crate::{
     access::AccessLog,
     config::{self, Authorization, ChannelConfig, Config, CorsConfig, ProxiesConfig, ServerConfig},
@@ -23,6 +28,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Site {
     hub: Hub,
+    /// How the channels are, for the console.
+    feed: Feed,
     /// Of all channels and listeners, and of all reloads: what is open stays counted.
     limits: Limits,
     access: AccessLog,
@@ -92,6 +99,7 @@ impl Site {
         };
         Ok(Self {
             hub,
+            feed: Feed::open()?,
             limits,
             access,
             connections,
@@ -103,6 +111,16 @@ impl Site {
 
     pub(super) fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    pub(super) fn feed(&self) -> &Feed {
+        &self.feed
+    }
+
+    /// Ends every stream, within that time.
+    pub(super) async fn drain(&self) {
+        let deadline = self.now().drain_timeout();
+        tokio::join!(self.hub.drain(deadline), self.feed.hub().drain(deadline));
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -124,12 +142,32 @@ impl Site {
         self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The channel that this path is of.
-    pub(super) fn endpoint(&self, path: &str) -> Option<Endpoint> {
+    /// The channel that this path is of, for whom it is asked.
+    pub(super) fn endpoint(&self, viewer: Viewer, path: &str) -> Option<Endpoint> {
+        if path == console::STATUS {
+            return self.status(viewer);
+        }
         let name = path.strip_prefix(CHANNELS)?.strip_prefix('/')?;
         // As all the frameworks have it.
         let name = name.strip_suffix('/').unwrap_or(name);
         self.now().channels.iter().find(|served| served.name() == name).map(|served| served.endpoint.clone())
+    }
+
+    /// The feed of the console, where there is a console.
+    fn status(&self, viewer: Viewer) -> Option<Endpoint> {
+        let now = self.now();
+        if !now.has_console() {
+            return None;
+        }
+        match viewer {
+            Viewer::ChannelsOnly => None,
+            // It answers when there is no room for clients any more.
+            Viewer::Operator => Some(self.feed.for_operator()),
+            Viewer::Anybody if now.authorizer().is_none() => {
+                Some(self.feed.for_operator().limits(self.limits.clone()))
+            }
+            Viewer::Anybody => Some(self.feed.for_anybody(now).limits(self.limits.clone())),
+        }
     }
 
     /// Puts a new configuration in force, as far as that goes without ending streams of channels that stay. Those of
@@ -178,7 +216,7 @@ impl Site {
         let server = ServerConfig {
             listening: old.server.listening.clone(),
             drain_timeout: new.server.drain_timeout,
-            page: new.server.page,
+            console: new.server.console,
             access_log: new.server.access_log,
             metrics: new.server.metrics,
         };
@@ -208,6 +246,7 @@ impl Site {
         for name in &changes.removed {
             self.hub.close(name);
         }
+        self.feed.grants_changed();
         Ok(changes)
     }
 }
@@ -218,9 +257,9 @@ impl Now {
         self.authorization.authorizer()
     }
 
-    /// Whether there is a page at `/`.
-    pub(super) fn has_page(&self) -> bool {
-        self.server.page
+    /// Whether there is a console at `/`.
+    pub(super) fn has_console(&self) -> bool {
+        self.server.console
     }
 
     /// Whether there are metrics.
@@ -394,7 +433,7 @@ impl Changes {
         self.restart.extend(fixed.map(|key| format!("server.{key}")));
         for (key, changed) in [
             ("server.drain_timeout", old.server.drain_timeout != new.server.drain_timeout),
-            ("server.page", old.server.page != new.server.page),
+            ("server.console", old.server.console != new.server.console),
             ("server.access_log", old.server.access_log != new.server.access_log),
             ("server.metrics", old.server.metrics != new.server.metrics),
             ("cors.origins", old.cors_config != new.cors),

@@ -49,5 +49,5 @@ fn routes(site: Arc<Site>) -> impl Filter<Extract = impl warp::Reply, Error = In
             },
         )
     };
-    tidewater::warp::sse_by(move |path| site.endpoint(path)).or(plain).unify()
+    tidewater::warp::sse_by(move |path| site.endpoint(Viewer::Anybody, path)).or(plain).unify()
 }

@@ -154,7 +154,7 @@ mod layers {
 
     #[test]
     fn flags_win_over_the_environment_and_that_over_the_file() {
-        let file = "[server]\nlisten = 'localhost:1'\ndrain_timeout = 5\npage = false\n[channels.a]\nsource = 'memory:'\n";
+        let file = "[server]\nlisten = 'localhost:1'\ndrain_timeout = 5\nconsole = false\n[channels.a]\nsource = 'memory:'\n";
         let variables = [
             ("TIDEWATER_SERVER__LISTEN", "localhost:2"),
             ("TIDEWATER_SERVER__DRAIN_TIMEOUT", "6s"),
@@ -171,7 +171,10 @@ mod layers {
             (value(&loaded, "server.drain_timeout"), at("drain_timeout")),
             (Some("\"6s\"".into()), "TIDEWATER_SERVER__DRAIN_TIMEOUT".into())
         );
-        assert_eq!((value(&loaded, "server.page"), at("page")), (Some("false".into()), "f.toml:4:8".into()));
+        assert_eq!(
+            (value(&loaded, "server.console"), at("console")),
+            (Some("false".into()), "f.toml:4:11".into())
+        );
         assert_eq!(at("server"), "default");
         let channels: Vec<_> =
             loaded.config.channels.iter().map(|own| (own.name.as_str(), own.publish)).collect();

@@ -183,7 +183,7 @@ fn a_wrong_file_is_told_by_line_and_key_with_what_to_do() {
                 "f.toml:4:1: server.lisen: there is no such key; did you mean \"listen\"?",
                 "f.toml:5:1: server.bind: there is no such key; there are: listen, admin_listen, server, tls_certificate, \
                  tls_key, proxy_protocol_from, max_connections, head_timeout, idle_timeout, write_timeout, drain_timeout, \
-                 page, access_log, metrics",
+                 console, access_log, metrics",
             ],
         ),
         (
@@ -217,7 +217,7 @@ fn a_wrong_file_is_told_by_line_and_key_with_what_to_do() {
             "[server]\nmax_connections = 0\n",
             &["f.toml:4:19: server.max_connections: 0: it has to be 1 at least"],
         ),
-        ("[server]\npage = 'yes'\n", &["f.toml:4:8: server.page: it is a text: write true or false"]),
+        ("[server]\nconsole = 'yes'\n", &["f.toml:4:11: server.console: it is a text: write true or false"]),
         (
             "[server]\ndrain_timeout = 'soon'\n",
             &[
@@ -377,9 +377,9 @@ fn wrong_variables_and_flags_are_told_by_their_names() {
             "TIDEWATER_SERVER__LISEN: there is no such key; did you mean \"listen\"?",
         ),
         (
-            &[("TIDEWATER_SERVER__PAGE", "yes")],
+            &[("TIDEWATER_SERVER__CONSOLE", "yes")],
             &[],
-            "TIDEWATER_SERVER__PAGE: \"yes\": it is neither true nor false",
+            "TIDEWATER_SERVER__CONSOLE: \"yes\": it is neither true nor false",
         ),
         (
             &[("TIDEWATER_SERVER_LISTEN", "x")],
