@@ -11,9 +11,8 @@ use std::{
 };
 
 use rustix::process::Signal;
-use serde_json::Value;
 #[cfg(feature = "authorization")]
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{
     client::{Answer, request},
     end,

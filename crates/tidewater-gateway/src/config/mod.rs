@@ -48,8 +48,6 @@ use std::{collections::HashSet, ffi::OsString};
 pub(crate) use self::authorization::Authorization;
 #[cfg(not(feature = "authorization"))]
 pub(crate) use self::no_authorization::Authorization;
-#[cfg(feature = "authorization")]
-pub(crate) use self::setting::duration;
 pub(crate) use self::{
     channel::ChannelConfig,
     cors::CorsConfig,
@@ -59,6 +57,7 @@ pub(crate) use self::{
     proxies::ProxiesConfig,
     reader::{Finding, Shown},
     server::{Listening, ServerConfig},
+    setting::duration,
     show::show,
 };
 use self::{
