@@ -23,6 +23,16 @@ pub(crate) async fn helper(browser: &Browser) -> Result<()> {
     stage.clients(0).await
 }
 
+/// The one that tabs share; there is one of them.
+pub(crate) async fn shared(browser: &Browser) -> Result<()> {
+    let mut stage = Stage::set().await?;
+    stage.site.answer_502();
+    let page = stage.open(browser, "shared.js").await?;
+    stage.exact(&page).await?;
+    page.click("stop").await?;
+    stage.clients(0).await
+}
+
 /// What is lost without the helper, and that nothing is with it.
 pub(crate) async fn htmx(browser: &Browser) -> Result<()> {
     let with_helper = snippet("htmx.html")?;
@@ -101,8 +111,11 @@ pub(crate) async fn react(browser: &Browser) -> Result<()> {
 
 pub(crate) async fn vue(browser: &Browser) -> Result<()> {
     const MAIN: &str = r##"
-        import { createApp } from "vue";
+        import { createApp, createSSRApp } from "vue";
+        import { renderToString } from "vue/server-renderer";
         import Orders from "./Orders.js";
+        // As a server does, which must not be left with a stream.
+        await renderToString(createSSRApp(Orders));
         const app = createApp(Orders);
         app.mount("#app");
         document.querySelector("#stop").onclick = () => app.unmount();

@@ -39,11 +39,13 @@ snippets! { chromium:
     a_reload: plain::a_reload, "needs NATS and Chromium: run cargo xtask test";
     fetch_with_a_token: reading::with_a_token, "needs NATS and Chromium: run cargo xtask test";
     fetch_parses_the_vectors: reading::vectors, "needs Chromium: run cargo xtask test";
+    fetch_stopped: reading::stopped, "needs Chromium: run cargo xtask test";
     fetch_refused: reading::refused, "needs NATS and Chromium: run cargo xtask test";
     topics_by_name: topics::by_name, "needs NATS and Chromium: run cargo xtask test";
     topics_in_envelopes: topics::in_envelopes, "needs NATS and Chromium: run cargo xtask test";
     publishing_to_another_origin: other_origin::publishes, "needs NATS and Chromium: run cargo xtask test";
     the_helper: frameworks::helper, "needs NATS and Chromium: run cargo xtask test";
+    the_shared_helper: frameworks::shared, "needs NATS and Chromium: run cargo xtask test";
     htmx: frameworks::htmx, "needs npm, NATS and Chromium: run cargo xtask test";
     react: frameworks::react, "needs npm, NATS and Chromium: run cargo xtask test";
     vue: frameworks::vue, "needs npm, NATS and Chromium: run cargo xtask test";
@@ -54,11 +56,13 @@ snippets! { firefox:
     a_reload: plain::a_reload, "needs NATS and Firefox: run cargo xtask test";
     fetch_with_a_token: reading::with_a_token, "needs NATS and Firefox: run cargo xtask test";
     fetch_parses_the_vectors: reading::vectors, "needs Firefox: run cargo xtask test";
+    fetch_stopped: reading::stopped, "needs Firefox: run cargo xtask test";
     fetch_refused: reading::refused, "needs NATS and Firefox: run cargo xtask test";
     topics_by_name: topics::by_name, "needs NATS and Firefox: run cargo xtask test";
     topics_in_envelopes: topics::in_envelopes, "needs NATS and Firefox: run cargo xtask test";
     publishing_to_another_origin: other_origin::publishes, "needs NATS and Firefox: run cargo xtask test";
     the_helper: frameworks::helper, "needs NATS and Firefox: run cargo xtask test";
+    the_shared_helper: frameworks::shared, "needs NATS and Firefox: run cargo xtask test";
     htmx: frameworks::htmx, "needs npm, NATS and Firefox: run cargo xtask test";
     react: frameworks::react, "needs npm, NATS and Firefox: run cargo xtask test";
     vue: frameworks::vue, "needs npm, NATS and Firefox: run cargo xtask test";
@@ -75,7 +79,7 @@ fn every_snippet_is_run() {
         include_str!("other_origin.rs"),
     ];
     let blocks = doc::blocks().unwrap();
-    assert_eq!(blocks.len(), 15);
+    assert_eq!(blocks.len(), 16);
     for (name, _) in blocks {
         let name_in_tests = format!("\"{name}\"");
         assert!(

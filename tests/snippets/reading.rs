@@ -80,6 +80,28 @@ pub(crate) async fn token(key: &str, expires: &str) -> Result<String> {
     Ok(token)
 }
 
+/// Who stops while it is about to wait has nothing to wait for.
+pub(crate) async fn stopped(browser: &Browser) -> Result<()> {
+    const STOP: &str = r"
+        async function stop() {
+            const { events } = await import('/events.js');
+            const [waits, later, stopped] = [[], setTimeout, new AbortController()];
+            window.setTimeout = (then, ms) => { waits.push(ms); return later(then, 0); };
+            const token = () => { stopped.abort(); throw new Error('no token'); };
+            for await (const event of events('/', { token, signal: stopped.signal }));
+            return waits;
+        }
+        return stop();
+    ";
+    let site = Site::start(0).await?;
+    site.put("/events.js", snippet("events.js")?);
+    site.put("/", "<!doctype html><title>Stopped</title>");
+    browser.open(&format!("{}/", site.origin())).await?;
+    let waits = browser.run(STOP).await?;
+    ensure!(waits == json!([]), "it waited: {waits}");
+    Ok(())
+}
+
 /// The parser, on what the codec is held to: as one piece, byte by byte, and as the vector is cut.
 pub(crate) async fn vectors(browser: &Browser) -> Result<()> {
     const FILES: [&str; 4] = [
