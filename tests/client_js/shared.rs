@@ -8,7 +8,7 @@ use tidewater_tests::{
     heavy,
 };
 
-use crate::tabs::Tabs;
+use crate::tabs::{DOUBTING, IMPATIENT, MUTABLE, NO_CHANNELS, NO_LOCKS, RECORDED, Tabs};
 
 /// Two more than a browser has connections to an origin over HTTP/1.1.
 const TABS: usize = 8;
@@ -37,6 +37,8 @@ tabs! { chromium:
     a_log_that_has_moved_on_is_no_end: outrun, "direct", "needs Chromium: run cargo xtask test";
     late_words_count_for_nothing: late, "direct", "needs Chromium: run cargo xtask test";
     a_name_that_the_next_leader_missed: missed_name, "direct", "needs Chromium: run cargo xtask test";
+    what_passed_the_next_leader_by: passed_by, "direct", "needs Chromium: run cargo xtask test";
+    listeners_of_the_first_turn: first_turn, "direct", "needs Chromium: run cargo xtask test";
     each_user_has_a_stream: users, "direct", "needs Chromium: run cargo xtask test";
     without_locks_each_has_its_own: alone, "direct", "needs Chromium: run cargo xtask test";
 }
@@ -53,6 +55,8 @@ tabs! { firefox:
     a_log_that_has_moved_on_is_no_end: outrun, "direct", "needs Firefox: run cargo xtask test";
     late_words_count_for_nothing: late, "direct", "needs Firefox: run cargo xtask test";
     a_name_that_the_next_leader_missed: missed_name, "direct", "needs Firefox: run cargo xtask test";
+    what_passed_the_next_leader_by: passed_by, "direct", "needs Firefox: run cargo xtask test";
+    listeners_of_the_first_turn: first_turn, "direct", "needs Firefox: run cargo xtask test";
     each_user_has_a_stream: users, "direct", "needs Firefox: run cargo xtask test";
     without_locks_each_has_its_own: alone, "direct", "needs Firefox: run cargo xtask test";
 }
@@ -316,9 +320,36 @@ async fn late(browser: BrowserBuilder, _: &str, server: &str) -> Result<()> {
 /// A new leader doesn't know all names that the old one did.
 async fn missed_name(browser: BrowserBuilder, _: &str, server: &str) -> Result<()> {
     let browser = browser.start().await?;
-    let mut tabs = Tabs::new(&browser, server, "memory:").await?;
+    let mut tabs = forgetful(&browser, server).await?;
+    tabs.all.remove(0).close().await?;
+    tabs.publish_as("other", 2).await?;
+    tabs.publish(3..=3).await?;
+    keeps_the_other(&tabs).await
+}
+
+/// Nor has the one who wants it heard who leads; and what came of that name meanwhile nobody saw.
+async fn passed_by(browser: BrowserBuilder, _: &str, server: &str) -> Result<()> {
+    let browser = browser.start().await?;
+    let mut tabs = forgetful(&browser, server).await?;
+    tabs.all[2].run("window.deaf = true").await?;
+    tabs.all.remove(0).close().await?;
+    tabs.all[0].wait_until("connected() && events.readyState === EventSource.OPEN", PATIENCE).await?;
+    let passes = "streams.at(-1).addEventListener('other', () => { window.passed = true; })";
+    tabs.all[0].run(passes).await?;
+    tabs.publish_as("other", 2).await?;
+    tabs.all[0].wait_until("window.passed", PATIENCE).await?;
+    tabs.all[1].run("window.deaf = false; doubt()").await?;
+    tabs.all[1].wait_until("events.readyState === EventSource.OPEN", PATIENCE).await?;
+    tabs.publish(3..=3).await?;
+    keeps_the_other(&tabs).await?;
+    tabs.until_streams(1).await
+}
+
+/// Four tabs: one that leads, the next one, which doesn't know of `other`, one that listens for it, and another.
+async fn forgetful<'a>(browser: &'a Browser, server: &str) -> Result<Tabs<'a>> {
+    let mut tabs = Tabs::new(browser, server, "memory:").await?;
     for _ in 0..3 {
-        tabs.open("", "{}", &format!("{MUTABLE} {RECORDED}")).await?;
+        tabs.open("", "{}", &format!("{MUTABLE} {RECORDED} {DOUBTING}")).await?;
         tabs.until("cursors.length > 0").await?;
     }
     tabs.publish(1..=1).await?;
@@ -327,24 +358,31 @@ async fn missed_name(browser: BrowserBuilder, _: &str, server: &str) -> Result<(
     let listen = "events.addEventListener('other', event => kept.push('other ' + event.data))";
     tabs.all[2].run(listen).await?;
     tabs.all[0].wait_until("sent.some(({ kind }) => kind === 'names')", PATIENCE).await?;
-    // Behind which the others have heard that.
+    // When it has been answered, the others have heard that.
     tabs.open("", "{}", "").await?;
     tabs.until("cursors.length > 0").await?;
     tabs.all[1].run("window.deaf = false").await?;
-    tabs.all.remove(0).close().await?;
-    tabs.publish_as("other", 2).await?;
-    tabs.publish(3..=3).await?;
+    Ok(tabs)
+}
+
+async fn keeps_the_other(tabs: &Tabs<'_>) -> Result<()> {
     tabs.until("kept.at(-1) === '3'").await?;
     let kept = tabs.told("kept").await?;
     ensure!(kept == [json!(["1", "3"]), json!(["1", "other 2", "3"]), json!(["3"])], "{kept:?}");
-    // Those that are listened for at once are asked for at once.
-    let asked = tabs.all[0].run(
-        "const { url } = events;
-         shared(url, { name: 'another' }).addEventListener('fresh', () => {});
-         return new Promise(done => setTimeout(() => done(sent.findLast(({ kind }) => kind === 'join').names)));",
-    );
-    let asked = asked.await?;
-    ensure!(asked.to_string().contains("fresh"), "{asked}");
+    Ok(())
+}
+
+/// Names that are listened for at once are asked for at once.
+async fn first_turn(browser: BrowserBuilder, _: &str, server: &str) -> Result<()> {
+    const OPEN: &str = r"
+        shared(events.url, { name: 'another' }).addEventListener('other', () => {});
+        const asked = () => sent.findLast(({ kind }) => kind === 'join').names;
+        return new Promise(done => setTimeout(() => done(asked().includes('other'))));
+    ";
+    let browser = browser.start().await?;
+    let mut tabs = Tabs::new(&browser, server, "memory:").await?;
+    tabs.open("", "{}", RECORDED).await?;
+    ensure!(tabs.all[0].run(OPEN).await? == true, "it was not among those that the first question named");
     Ok(())
 }
 
@@ -374,58 +412,3 @@ async fn alone(browser: BrowserBuilder, _: &str, server: &str) -> Result<()> {
     tabs.are_exact(1, 3).await?;
     tabs.until_streams(2).await
 }
-
-const NO_LOCKS: &str = "Object.defineProperty(navigator, 'locks', { value: undefined });";
-
-/// As where a page may not store anything.
-const NO_CHANNELS: &str = r#"
-    window.BroadcastChannel = class {
-        constructor() {
-            throw new DOMException("refused", "SecurityError");
-        }
-    };
-"#;
-
-/// A tab that can be made to say nothing to the others, and to hear nothing of them.
-const MUTABLE: &str = r#"
-    const post = BroadcastChannel.prototype.postMessage;
-    BroadcastChannel.prototype.postMessage = function (message) {
-        if (!window.mute) post.call(this, message);
-    };
-    const { set } = Object.getOwnPropertyDescriptor(BroadcastChannel.prototype, "onmessage");
-    Object.defineProperty(BroadcastChannel.prototype, "onmessage", {
-        set(listen) {
-            set.call(this, event => window.deaf || listen(event));
-        },
-    });
-"#;
-
-/// A tab for which half a minute is half a second.
-const IMPATIENT: &str = r"
-    const later = window.setTimeout;
-    window.setTimeout = (then, ms) => later(then, ms > 5000 ? ms / 60 : ms);
-";
-
-/// A tab that doubts when it is told to.
-const DOUBTING: &str = r"
-    const later = window.setTimeout;
-    window.setTimeout = (then, ms) => {
-        if (!(ms > 5000)) return later(then, ms);
-        window.doubt = then;
-    };
-";
-
-/// A tab that knows what it said, and says it again.
-const RECORDED: &str = r#"
-    window.sent = [];
-    const record = BroadcastChannel.prototype.postMessage;
-    BroadcastChannel.prototype.postMessage = function (message) {
-        sent.push(message);
-        window.again = kind => {
-            const late = new BroadcastChannel(this.name);
-            record.call(late, sent.findLast(message => message.kind === kind));
-            late.close();
-        };
-        record.call(this, message);
-    };
-"#;

@@ -141,3 +141,58 @@ impl<'a> Tabs<'a> {
         Ok(())
     }
 }
+
+pub(crate) const NO_LOCKS: &str = "Object.defineProperty(navigator, 'locks', { value: undefined });";
+
+/// As where a page may not store anything.
+pub(crate) const NO_CHANNELS: &str = r#"
+    window.BroadcastChannel = class {
+        constructor() {
+            throw new DOMException("refused", "SecurityError");
+        }
+    };
+"#;
+
+/// A tab that can be made to say nothing to the others, and to hear nothing of them.
+pub(crate) const MUTABLE: &str = r#"
+    const post = BroadcastChannel.prototype.postMessage;
+    BroadcastChannel.prototype.postMessage = function (message) {
+        if (!window.mute) post.call(this, message);
+    };
+    const { set } = Object.getOwnPropertyDescriptor(BroadcastChannel.prototype, "onmessage");
+    Object.defineProperty(BroadcastChannel.prototype, "onmessage", {
+        set(listen) {
+            set.call(this, event => window.deaf || listen(event));
+        },
+    });
+"#;
+
+/// A tab for which half a minute is half a second.
+pub(crate) const IMPATIENT: &str = r"
+    const later = window.setTimeout;
+    window.setTimeout = (then, ms) => later(then, ms > 5000 ? ms / 60 : ms);
+";
+
+/// A tab that doubts when it is told to.
+pub(crate) const DOUBTING: &str = r"
+    const later = window.setTimeout;
+    window.setTimeout = (then, ms) => {
+        if (!(ms > 5000)) return later(then, ms);
+        window.doubt = then;
+    };
+";
+
+/// A tab that knows what it said, and says it again.
+pub(crate) const RECORDED: &str = r#"
+    window.sent = [];
+    const record = BroadcastChannel.prototype.postMessage;
+    BroadcastChannel.prototype.postMessage = function (message) {
+        sent.push(message);
+        window.again = kind => {
+            const late = new BroadcastChannel(this.name);
+            record.call(late, sent.findLast(message => message.kind === kind));
+            late.close();
+        };
+        record.call(this, message);
+    };
+"#;
