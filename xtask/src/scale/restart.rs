@@ -222,10 +222,11 @@ impl<'a> Simulation<'a> {
             return;
         }
         self.now.dropped += dropped.count;
-        if tries == costs::SYN_RETRIES {
-            return self.later(dropped, now);
-        }
         let at = now + (costs::SYN_AGAIN_MS << tries);
+        // After the last one, too, an answer is waited for.
+        if tries == costs::SYN_RETRIES {
+            return self.later(dropped, at);
+        }
         self.coming.entry(at).or_default().push(Coming { lost: dropped, again: Some((node, tries + 1)) });
     }
 

@@ -96,6 +96,17 @@ fn a_node_that_is_killed_sends_all_at_once() {
     assert_eq!(restart.longest_queue, 100);
 }
 
+/// tcp(7), tcp_syn_retries: six times more, and the last one waits 64 s for its answer: 127 s in all. Then the client waits
+/// as after any lost connection.
+#[test]
+fn who_hears_nothing_gives_up_after_the_kernel_does() {
+    let restart = run(
+        "--clients 20 --nodes 2 --restart kill --boot 10m --network 0ms --retry 2s --backlog 1 --accept 1000",
+    );
+    let came: Vec<usize> = (0..restart.seconds.len()).filter(|at| restart.seconds[*at].came > 0).collect();
+    assert_eq!(came, [2, 3, 5, 9, 17, 33, 65, 131, 132, 134], "ten of them, one place at a time");
+}
+
 #[test]
 fn who_finds_no_place_is_told_to_come_back_later() {
     let restart = run("--clients 1000 --nodes 2 --most 500 --pause 1m");
