@@ -26,7 +26,8 @@ pub(in crate::serve) fn keep_fresh(tls: Tls, site: Arc<Site>) {
             look.tick().await;
             let (tls, last, site) = (tls.clone(), seen.clone(), site.clone());
             let looked = spawn_blocking(move || {
-                used(changed(&tls), last, || {
+                let is_well = site.certificates().last().succeeded;
+                used(changed(&tls), last, is_well, || {
                     let succeeded = reload(&tls);
                     site.certificates().note(succeeded);
                     succeeded
@@ -40,9 +41,10 @@ pub(in crate::serve) fn keep_fresh(tls: Tls, site: Arc<Site>) {
 }
 
 /// What is in use after a look: what there is now, or still what was last, if that is the same or can't be used. Then it is
-/// tried again at the next look: what was wrong (a file that may not be read) can be mended without writing it.
-fn used<T: PartialEq>(now: T, last: T, reload: impl FnOnce() -> bool) -> T {
-    if now == last || !reload() { last } else { now }
+/// tried again at the next look: what was wrong (a file that may not be read, or was away) can be mended without writing it.
+/// `is_well` says whether the last try could be used.
+fn used<T: PartialEq>(now: T, last: T, is_well: bool, reload: impl FnOnce() -> bool) -> T {
+    if (now == last && is_well) || !reload() { last } else { now }
 }
 
 /// Reads them again now. What can't be used is told, and what there was goes on. Answers whether they are
@@ -69,17 +71,19 @@ mod tests {
 
     #[test]
     fn what_could_not_be_used_is_tried_again() {
-        assert_eq!(used(1, 1, || panic!("nothing has changed")), 1);
-        let seen = used(2, 1, || false);
-        let mut tried = false;
-        assert_eq!(
-            used(2, seen, || {
+        let is_tried = |now, seen| {
+            let mut tried = false;
+            let used = used(now, seen, false, || {
                 tried = true;
                 true
-            }),
-            2
-        );
-        assert!(tried, "a file that may be read now is left alone");
-        assert_eq!(used(2, 2, || panic!("it is in use")), 2);
+            });
+            assert_eq!(used, now);
+            tried
+        };
+        assert_eq!(used(1, 1, true, || panic!("nothing has changed")), 1);
+        let seen = used(2, 1, true, || false);
+        assert!(is_tried(2, seen), "a file that may be read now is left alone");
+        assert_eq!(used(2, 2, true, || panic!("it is in use")), 2);
+        assert!(is_tried(2, 2), "that a file is as it was before is not found out");
     }
 }

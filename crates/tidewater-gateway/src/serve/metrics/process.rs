@@ -26,12 +26,12 @@ pub(super) fn seconds(time: SystemTime) -> f64 {
 pub(super) struct Process {
     cpu_seconds: Option<f64>,
     resident_bytes: Option<u64>,
-    open_files: Option<usize>,
+    open_files: Option<u64>,
     most_files: Option<u64>,
 }
 
 impl Process {
-    /// Four small files of Linux; elsewhere nothing is known.
+    /// Three small files of Linux, and the size of a folder; elsewhere nothing is known.
     #[cfg(target_os = "linux")]
     pub(super) fn read() -> Self {
         use rustix::{
@@ -49,8 +49,7 @@ impl Process {
         Self {
             cpu_seconds: ticks.map(|ticks| ticks as f64 / clock_ticks_per_second() as f64),
             resident_bytes: pages.map(|pages| pages * page_size() as u64),
-            // Without the one that looks.
-            open_files: std::fs::read_dir("/proc/self/fd").ok().map(|files| files.count().saturating_sub(1)),
+            open_files: open_files(),
             most_files: getrlimit(Resource::Nofile).current,
         }
     }
@@ -58,6 +57,17 @@ impl Process {
     #[cfg(not(target_os = "linux"))]
     pub(super) fn read() -> Self {
         Self::default()
+    }
+}
+
+/// Linux counts them since 6.2. Before that they have to be listed, which takes long where there are a million.
+#[cfg(target_os = "linux")]
+fn open_files() -> Option<u64> {
+    let folder = "/proc/self/fd";
+    match std::fs::metadata(folder).ok()?.len() {
+        // Without the one that looks.
+        0 => Some(std::fs::read_dir(folder).ok()?.count().saturating_sub(1) as u64),
+        count => Some(count),
     }
 }
 
