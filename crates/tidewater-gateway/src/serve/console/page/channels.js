@@ -6,10 +6,14 @@ import { Stream } from "./stream.js";
 /** How many seconds of rates are kept. */
 export const SECONDS = 60;
 
+/** Fewer offsets than this are no news: a busy channel is always some behind. */
+const FAR = 1000;
+
 /** A channel, as the gateway tells it, with its rates: `{ in, out, bytes }` for a second. */
 class Channel {
   rates = [];
   lags = [];
+  #age;
 
   constructor(told) { this.tell(told); }
 
@@ -19,7 +23,7 @@ class Channel {
     if (told.at === undefined) return;
     const seconds = (told.at - before?.at) / 1000;
     // Counts that went down are another process's.
-    if (!(seconds > 0) || !told.in || !before.in || told.in.events < before.in.events) return;
+    if (!(seconds > 0) || !told.in || !before?.in || told.in.events < before.in.events) return;
     const each = (now, then) => Math.max(0, now - then) / seconds;
     this.rates.push({
       in: each(told.in.events, before.in.events),
@@ -27,15 +31,21 @@ class Channel {
       bytes: each(told.out.bytes, before.out.bytes),
     });
     this.rates = this.rates.slice(-SECONDS);
-    // It is measured every few seconds: only another number says something new.
-    if (told.lag && told.lag.offsets !== this.lags.at(-1)) this.lags = [...this.lags.slice(-3), told.lag.offsets];
+    if (told.lag) this.#look(told.lag);
+  }
+
+  /** It is measured every few seconds, and told every second: a look is new when it is younger than the one before. */
+  #look({ offsets, seconds }) {
+    const isNew = this.#age === undefined || seconds < this.#age;
+    this.#age = seconds;
+    if (isNew) this.lags = [...this.lags.slice(-3), offsets];
   }
 
   get rate() { return this.rates.at(-1); }
 
   /** Behind the broker, and further each time that it was looked at. */
   get fallsBehind() {
-    return this.lags.length >= 3 && this.lags.every((lag, index) => index === 0 || lag > this.lags[index - 1]);
+    return this.lags.length >= 3 && this.lags.at(-1) > FAR && this.lags.every((lag, index) => index === 0 || lag > this.lags[index - 1]);
   }
 }
 

@@ -66,7 +66,7 @@ for (;;) {
   for (const block of blocks) {
     const event = { name: "message", data: [] };
     for (const line of block.split("\\n")) {
-      const [, field, content] = /^([^:]*):? ?(.*)$/.exec(line);
+      const [, field, content] = /^([^:]*):? ?(.*)$/s.exec(line);
       if (field === "event") event.name = content;
       if (field === "data") event.data.push(content);
       if (field === "id") lastEventId = content;

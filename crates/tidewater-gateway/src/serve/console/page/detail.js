@@ -45,7 +45,7 @@ function parts(event) {
   if (envelope) {
     for (const name of ["topic", "partition", "offset", "key", "key_base64", "timestamp"]) {
       if (envelope[name] !== undefined && envelope[name] !== null) {
-        fact(name, name === "timestamp" ? new Date(envelope[name]).toISOString() : `${envelope[name]}`);
+        fact(name, name === "timestamp" ? time(envelope[name]) : `${envelope[name]}`);
       }
     }
     if (envelope.headers.length) made.push(headers(envelope.headers));
@@ -58,7 +58,14 @@ function parts(event) {
 /** As `docs/http.md` has it. */
 function isEnvelope(json) {
   return typeof json === "object" && json !== null && "topic" in json && "partition" in json && "offset" in json
-    && Array.isArray(json.headers) && ("payload" in json || "payload_base64" in json);
+    && Array.isArray(json.headers) && json.headers.every(header => typeof header === "object" && header !== null)
+    && ("payload" in json || "payload_base64" in json);
+}
+
+/** Milliseconds since 1970; or what else there is, for whoever published may have written anything. */
+function time(value) {
+  const date = new Date(value);
+  return Number.isNaN(date.getTime()) ? `${value}` : date.toISOString();
 }
 
 function headers(all) {
@@ -68,10 +75,12 @@ function headers(all) {
 }
 
 function payload(event, json, envelope) {
-  const whole = json === undefined ? event.data : JSON.stringify(json, null, 2);
   const named = envelope ? parsed(envelope.payload) : undefined;
   // What an envelope holds is a text: if that is JSON itself, it is read as such.
-  const text = named === undefined ? whole : JSON.stringify({ ...envelope, payload: named }, null, 2);
+  const shape = named === undefined ? json : { ...envelope, payload: named };
+  // Numbers beyond 2^53, `1.0`, a name that comes twice: what would look other than it is stays as it came.
+  const isSame = json !== undefined && isExact(event.data, json) && (named === undefined || isExact(envelope.payload, named));
+  const text = isSame ? JSON.stringify(shape, null, 2) : event.data;
   const shown = element("pre", "payload", text.length > MOST ? `${text.slice(0, MOST)}…` : text || "empty");
   shown.tabIndex = 0;
   shown.setAttribute("aria-label", "Data");
@@ -79,8 +88,18 @@ function payload(event, json, envelope) {
   button.type = "button";
   button.onclick = () => copy(event.data, button, shown);
   const note = text.length > MOST ? `Shown as far as ${size(MOST)}; copying copies all.`
-    : event.type === "tidewater.binary" ? "No text: in base64." : json === undefined ? "Text" : "JSON";
+    : event.type === "tidewater.binary" ? "No text: in base64." : json === undefined ? "Text" : isSame ? "JSON" : "JSON, as it came";
   return [element("div", "row", element("span", "quiet", note), element("span", "gap"), button), shown];
+}
+
+/** Whether JSON says the same when it is written again, whatever its blanks and escapes. */
+function isExact(text, json) {
+  return bare(text) === bare(JSON.stringify(json));
+}
+
+/** Its tokens that are no text, and how many of those there are. */
+function bare(json) {
+  return json.replace(/"(?:[^"\\]|\\.)*"/g, '""').replace(/\s+/g, "");
 }
 
 function parsed(text) {

@@ -145,8 +145,12 @@ addEventListener("hashchange", () => {
 });
 addEventListener("online", hurry);
 // Nobody looks: then nothing needs to be told. Events of a channel go on coming.
-document.addEventListener("visibilitychange", () => document.hidden ? channels.rest() : channels.follow());
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) channels.rest();
+  else channels.follow();
+  draw();
+});
 // A moment passes without an event.
 setInterval(() => channels.lostAt && drawFeed(), 1000);
-channels.follow();
+if (!document.hidden) channels.follow();
 route();
