@@ -79,19 +79,54 @@ fn the_feed_tells_all_of_each_channel_and_goes_with_the_configuration() {
         feed.stream.until("event: tidewater.tombstone\ndata: a\n");
         feed.until(|told| told["name"] == "c");
 
+        // It is for nobody any more, whoever follows it.
         file.write("[server]\nconsole = false\n[channels.b]\nsource = 'memory:'\n");
         gateway.signal(Signal::HUP);
         gateway.logged("changed: server.console");
+        let last = feed.stream.rest();
+        assert!(last.ends_with("\n\n") && last.contains("retry: "), "{server}: {last:?}");
         for path in ["/", "/console/main.js", "/console/status"] {
             let (answer, _) = request(&gateway.address, &format!("GET {path}"), &[], b"");
             assert_eq!(answer.status, 404, "{server}: {path}");
         }
-        // I9: it ends with the others.
+        gateway.signal(Signal::TERM);
+        assert_eq!(gateway.end().0, Some(0), "{server}");
+    }
+}
+
+#[test]
+fn i9_the_feed_drains_with_the_channels() {
+    for server in servers() {
+        let gateway = Gateway::start(&["--server", server]);
+        let mut feed = Feed::open(&gateway);
+        feed.next();
         gateway.signal(Signal::TERM);
         let last = feed.stream.rest();
         assert!(last.ends_with("\n\n") && last.contains("retry: "), "{server}: {last:?}");
         assert_eq!(gateway.end().0, Some(0), "{server}");
     }
+}
+
+/// Who could see all, when all could, does not go on seeing it.
+#[cfg(feature = "authorization")]
+#[test]
+fn who_sees_all_is_asked_anew_when_authorization_comes() {
+    let file = File::new("console-closes.toml", "[channels.a]\nsource = 'memory:'\n");
+    let gateway = Gateway::start(&["--config", file.path()]);
+    let mut feed = Feed::open(&gateway);
+    assert_eq!(feed.next()["source"], "memory:a");
+    file.write(&format!(
+        "[authorization.jwt]\nsecret = '{:064}'\naudience = 'tidewater'\n[channels.a]\nsource = 'memory:'\n\
+         public = true\n[channels.secrets]\nsource = 'memory:'\n",
+        std::process::id()
+    ));
+    gateway.signal(Signal::HUP);
+    gateway.logged("authorization");
+    let last = feed.stream.rest();
+    assert!(last.contains("retry: ") && !last.contains("secrets"), "{last:?}");
+    let mut feed = Feed::open(&gateway);
+    let told = feed.next();
+    assert!(told["name"] == "a" && told.get("source").is_none(), "{told}");
 }
 
 /// A viewer's page comes back with the id that it has, like any client.

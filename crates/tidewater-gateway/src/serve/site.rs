@@ -166,7 +166,7 @@ impl Site {
             Viewer::Anybody if now.authorizer().is_none() => {
                 Some(self.feed.for_operator().limits(self.limits.clone()))
             }
-            Viewer::Anybody => Some(self.feed.for_anybody(now).limits(self.limits.clone())),
+            Viewer::Anybody => Some(self.feed.for_anybody(|| self.now()).limits(self.limits.clone())),
         }
     }
 
@@ -247,6 +247,10 @@ impl Site {
             self.hub.close(name);
         }
         self.feed.grants_changed();
+        let now = self.now();
+        if !old.authorization.is_same(&now.authorization) || old.has_console() != now.has_console() {
+            self.feed.operators_changed();
+        }
         Ok(changes)
     }
 }

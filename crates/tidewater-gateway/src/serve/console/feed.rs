@@ -7,7 +7,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -18,7 +18,10 @@ use tidewater::{
     http::{Ask, Authorizer, Endpoint, Grant, Refusal},
     memory::{MemoryBounds, MemoryLog},
 };
-use tokio::{sync::Notify, time::interval};
+use tokio::{
+    sync::Notify,
+    time::{MissedTickBehavior, interval},
+};
 
 use crate::serve::{
     routes::{granted, named, whole},
@@ -37,7 +40,7 @@ const KEPT: LogBounds = LogBounds { events: 4_096, bytes: 4 << 20, age: Duration
 pub(in crate::serve) struct Feed {
     hub: Hub,
     whole: Lane,
-    named: Mutex<Lane>,
+    named: Lane,
     /// Somebody comes.
     comes: Arc<Notify>,
 }
@@ -49,8 +52,7 @@ impl Feed {
     /// Outside a tokio runtime.
     pub(in crate::serve) fn open() -> Result<Self> {
         let hub = Hub::new();
-        let whole = Lane::open(&hub, "all")?;
-        let named = Mutex::new(Lane::open(&hub, "named")?);
+        let (whole, named) = (Lane::open(&hub, "all")?, Lane::open(&hub, "named")?);
         Ok(Self { hub, whole, named, comes: Arc::default() })
     }
 
@@ -62,24 +64,25 @@ impl Feed {
     /// All, for an operator.
     pub(in crate::serve) fn for_operator(&self) -> Endpoint {
         self.comes.notify_one();
-        Endpoint::new(self.whole.channel.clone())
+        Endpoint::new(self.whole.channel())
     }
 
-    /// What the asker may know.
-    pub(in crate::serve) fn for_anybody(&self, now: Arc<Now>) -> Endpoint {
+    /// What the asker may know, of what holds now.
+    pub(in crate::serve) fn for_anybody(&self, now: impl FnOnce() -> Arc<Now>) -> Endpoint {
         self.comes.notify_one();
-        Endpoint::new(self.named().channel.clone()).authorize(Watcher(now))
+        // In this order: who gets what held before a change is on the channel that the change ends.
+        let channel = self.named.channel();
+        Endpoint::new(channel).authorize(Watcher(now()))
     }
 
     /// Others may be granted something now: who follows by name comes back, and is asked for anew.
     pub(in crate::serve) fn grants_changed(&self) {
-        let mut named = self.named();
-        self.hub.close(named.channel.name());
-        match Lane::open(&self.hub, "named") {
-            Ok(lane) => *named = lane,
-            // It drains: nobody needs it any more.
-            Err(error) => tracing::debug!("the console's feed ends: {error}"),
-        }
+        self.named.ask_anew(&self.hub);
+    }
+
+    /// It is others now who may know all: who follows that comes back, too.
+    pub(in crate::serve) fn operators_changed(&self) {
+        self.whole.ask_anew(&self.hub);
     }
 
     /// Tells how the channels are, once a second while anybody follows, as long as the site is there.
@@ -90,6 +93,7 @@ impl Feed {
                 comes.notified().await;
                 let mut alone = 0;
                 let mut seconds = interval(EVERY);
+                seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 while alone < PATIENCE {
                     seconds.tick().await;
                     let Some(site) = site.upgrade() else { return };
@@ -105,11 +109,7 @@ impl Feed {
             move || now.channels.iter().map(|served| (served.name().to_owned(), say(served))).collect()
         };
         let is_watched = self.whole.tell(told(whole));
-        self.named().tell(told(named)) || is_watched
-    }
-
-    fn named(&self) -> MutexGuard<'_, Lane> {
-        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+        self.named.tell(told(named)) || is_watched
     }
 }
 
@@ -117,7 +117,7 @@ impl Feed {
 #[derive(Debug)]
 struct Lane {
     log: MemoryLog,
-    channel: Channel,
+    channel: RwLock<Channel>,
     /// The channels that were told last.
     told: Mutex<BTreeSet<String>>,
 }
@@ -125,14 +125,28 @@ struct Lane {
 impl Lane {
     fn open(hub: &Hub, name: &str) -> Result<Self> {
         let log = MemoryLog::with_bounds(name, MemoryBounds { events: KEPT.events, bytes: KEPT.bytes });
-        let channel =
-            hub.channel(name).source(log.source()).lag(LagPolicy::Conflate).log(KEPT).prewarm(None).open()?;
+        let channel = RwLock::new(follow(hub, &log)?);
         Ok(Self { log, channel, told: Mutex::default() })
+    }
+
+    fn channel(&self) -> Channel {
+        self.channel.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends every stream. Who comes back is authorized anew, and goes on in the same log.
+    fn ask_anew(&self, hub: &Hub) {
+        let mut channel = self.channel.write().unwrap_or_else(PoisonError::into_inner);
+        hub.close(channel.name());
+        match follow(hub, &self.log) {
+            Ok(next) => *channel = next,
+            // It drains: nobody needs it any more.
+            Err(error) => tracing::debug!("the console's feed ends: {error}"),
+        }
     }
 
     /// Writes what there is to say of each channel, if anybody follows: else nobody is asked.
     fn tell(&self, say: impl FnOnce() -> BTreeMap<String, Value>) -> bool {
-        if self.channel.status().clients == 0 {
+        if self.channel().status().clients == 0 {
             return false;
         }
         let said = say();
@@ -153,6 +167,12 @@ impl Lane {
     }
 }
 
+/// A channel of this log, called as the log is.
+fn follow(hub: &Hub, log: &MemoryLog) -> Result<Channel> {
+    let channel = hub.channel(log.name().as_str()).source(log.source()).log(KEPT).prewarm(None);
+    channel.lag(LagPolicy::Conflate).open()
+}
+
 /// Grants the states of the channels that the asker may read, for as long as all of that is granted.
 #[derive(Debug)]
 struct Watcher(Arc<Now>);
@@ -164,7 +184,10 @@ impl Authorizer for Watcher {
         let names = granted.iter().map(|(served, _)| served.name().to_owned());
         let grant = Grant::new().reading(Select::keys(names));
         let until = granted.iter().filter_map(|(_, grant)| grant.expiry()).min();
-        Ok(until.into_iter().fold(grant, Grant::until))
+        // Whose streams these are, for limits.
+        let subject = granted.iter().find_map(|(_, grant)| grant.subject().cloned());
+        let grant = until.into_iter().fold(grant, Grant::until);
+        Ok(subject.into_iter().fold(grant, Grant::with_subject))
     }
 }
 
@@ -179,7 +202,7 @@ mod tests {
     async fn nothing_is_looked_at_while_nobody_follows() {
         let lane = Lane::open(&Hub::new(), "all").unwrap();
         assert!(!lane.tell(|| unreachable!("nobody follows")));
-        let mut stream = lane.channel.stream(Resume::default(), Select::all()).await;
+        let mut stream = lane.channel().stream(Resume::default(), Select::all()).await;
         assert!(text(stream.next().await).contains("event: tidewater.cursor"));
         let say = |names: &[&str]| {
             let said = names.iter().map(|name| ((*name).to_owned(), json!({ "name": name })));
