@@ -117,11 +117,12 @@ fn who_sees_all_is_asked_anew_when_authorization_comes() {
     assert_eq!(feed.next()["source"], "memory:a");
     file.write(&format!(
         "[authorization.jwt]\nsecret = '{:064}'\naudience = 'tidewater'\n[channels.a]\nsource = 'memory:'\n\
-         public = true\n[channels.secrets]\nsource = 'memory:'\n",
+         public = true\n[channels.secrets]\nsource = 'memory:'\n[[authorization.rules]]\nchannels = 'secrets'\n\
+         require = {{ sub = 'ada' }}\n",
         std::process::id()
     ));
     gateway.signal(Signal::HUP);
-    gateway.logged("authorization");
+    gateway.logged("channels added: secrets");
     let last = feed.stream.rest();
     assert!(last.contains("retry: ") && !last.contains("secrets"), "{last:?}");
     let mut feed = Feed::open(&gateway);

@@ -6,7 +6,7 @@ mod common;
 
 use std::sync::Arc;
 
-use async_nats::Client;
+use async_nats::{Client, jetstream};
 use async_trait::async_trait;
 use tempfile::NamedTempFile;
 use tidewater_core::{Source, plugin};
@@ -42,6 +42,10 @@ impl Secured {
         let admin = async_nats::ConnectOptions::with_credentials(&creds).unwrap();
         let admin = admin.add_root_certificates(ca.path().to_owned()).require_tls(true);
         let admin = admin.connect(server.url()).await.unwrap();
+        // It stays: with an account's last stream the server removes the folder of them all, and another that is made in that
+        // moment fails.
+        let keeper = jetstream::stream::Config { name: "keeper".into(), ..Default::default() };
+        jetstream::new(admin.clone()).create_stream(keeper).await.unwrap();
         Self { server, account, admin, ca, _files: [cert, key] }
     }
 
