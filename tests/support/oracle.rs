@@ -58,12 +58,20 @@ impl Holes {
     }
 
     /// The first offset from this one on that may hold a message.
-    fn skip(&self, partition: u32, mut offset: u64) -> u64 {
-        let holes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while holes.contains(&(partition, offset)) {
-            offset += 1;
-        }
+    fn skip(&self, partition: u32, offset: u64) -> u64 {
+        let [offset] = self.skip_all(partition, [offset]);
         offset
+    }
+
+    /// The same of several, among the holes of one moment: who writes adds more meanwhile.
+    fn skip_all<const N: usize>(&self, partition: u32, offsets: [u64; N]) -> [u64; N] {
+        let holes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        offsets.map(|mut offset| {
+            while holes.contains(&(partition, offset)) {
+                offset += 1;
+            }
+            offset
+        })
     }
 }
 
@@ -154,8 +162,9 @@ impl Oracle {
             ([a], [b]) => {
                 (a.tag, a.epoch) == (b.tag, b.epoch)
                     && (0..self.partitions).all(|n| {
-                        let place = |offset: u64| self.holes.skip(n, offset.max(self.first));
-                        place(a.offset(n)) == place(b.offset(n))
+                        let places = [a.offset(n), b.offset(n)].map(|offset| offset.max(self.first));
+                        let [a, b] = self.holes.skip_all(n, places);
+                        a == b
                     })
             }
             _ => false,

@@ -21,7 +21,7 @@ const MANIFESTS: [&str; 3] = ["package.json", "package-lock.json", ".npmrc"];
 
 /// The row of the table.
 pub(super) fn need(obtains: bool) -> Need {
-    let state = match (locate(), first(&["npm"])) {
+    let state = match (usable(), first(&["npm"])) {
         (Some(folder), _) => State::Found(folder.display().to_string()),
         (None, Some(npm)) => State::Obtainable(format!("{} ci, from tests/npm", npm.display())),
         (None, None) if obtains => State::Obtainable("Debian's package npm".into()),
@@ -33,7 +33,7 @@ pub(super) fn need(obtains: bool) -> Need {
 
 /// Packages of what is not here.
 pub(super) fn lacking() -> Option<&'static str> {
-    (locate().is_none() && first(&["npm"]).is_none()).then_some("npm")
+    (usable().is_none() && first(&["npm"]).is_none()).then_some("npm")
 }
 
 /// What the tests are told, if it is here.
@@ -64,6 +64,11 @@ pub(crate) fn provide() -> Result<()> {
     });
     drop(fs::remove_dir_all(&fresh));
     installed
+}
+
+/// Where they are, if there is what runs those of them that are programs.
+fn usable() -> Option<PathBuf> {
+    first(&["node"]).and_then(|_| locate())
 }
 
 /// Where they are: named by the variable, or installed before.

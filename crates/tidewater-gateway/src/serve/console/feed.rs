@@ -52,7 +52,7 @@ impl Feed {
     /// Outside a tokio runtime.
     pub(in crate::serve) fn open() -> Result<Self> {
         let hub = Hub::new();
-        let (whole, named) = (Lane::open(&hub, "all")?, Lane::open(&hub, "named")?);
+        let (whole, named) = (Lane::open(&hub, "console.all")?, Lane::open(&hub, "console.named")?);
         Ok(Self { hub, whole, named, comes: Arc::default() })
     }
 
