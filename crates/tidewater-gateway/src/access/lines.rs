@@ -154,6 +154,14 @@ mod tests {
         }
     }
 
+    /// How many lines were lost, as what is written tells.
+    fn lost(written: &str) -> usize {
+        let count = |line: &str| {
+            line.rsplit_once("what=lost lines=").map(|(_, count)| count.parse::<usize>().unwrap())
+        };
+        written.lines().filter_map(count).sum()
+    }
+
     #[test]
     fn who_reads_too_slowly_loses_lines_and_is_told_how_many() {
         let (open, gate) = mpsc::channel();
@@ -168,10 +176,7 @@ mod tests {
         drop(open);
         lines.flush(Duration::from_secs(60));
         let written = written.lock().unwrap();
-        let count = |line: &str| {
-            line.rsplit_once("what=lost lines=").map(|(_, count)| count.parse::<usize>().unwrap())
-        };
-        let lost: usize = written.lines().filter_map(count).sum();
+        let lost = lost(&written);
         let kept = written.lines().filter(|line| *line == "x").count();
         assert!(lost > 0 && kept >= QUEUE, "{lost} {kept}");
         assert_eq!(lost + kept, all);
@@ -199,8 +204,11 @@ mod tests {
             lines.put(Format::Text, line.to_owned());
             lines.flush(Duration::from_secs(60));
         }
+        // A request to flush may be a write of its own: the second that fails, or the one that tells of the lines lost so far.
         let written = written.lock().unwrap();
-        assert!(written.starts_with("\nc\n") && written.ends_with(" what=lost lines=2\n"), "{written}");
+        let kept = written.lines().filter(|line| ["a", "b", "c"].contains(line)).count();
+        assert!(written.starts_with('\n') && written.lines().any(|line| line == "c"), "{written}");
+        assert!(kept < 3 && kept + lost(&written) == 3, "{written}");
     }
 
     #[test]
