@@ -10,7 +10,7 @@
 //!
 //! | to … | see |
 //! |---|---|
-//! | write a source or a sink | [`Source`], [`Sink`], [`Plugin`] |
+//! | write a source or a sink | [`Source`], [`Sink`], [`ExactlyOnce`], [`Plugin`] |
 //! | open one by its URL | [`plugin::open_source`], [`plugin::open_sink`] |
 //! | read or write a resume id | [`Cursor`] |
 //! | encode or decode `text/event-stream` | [`sse`] |
@@ -24,6 +24,7 @@ pub mod cursor;
 mod epoch;
 mod error;
 mod event_from;
+mod exactly_once;
 pub mod memory;
 mod message;
 pub mod payload;
@@ -40,6 +41,7 @@ pub use cursor::{Cursor, CursorError, Next, TopicCursor};
 pub use epoch::{Epoch, EpochTag};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use event_from::EventFrom;
+pub use exactly_once::{ExactlyOnce, MAX_WRITER_ID, Transfer, check_writer_id};
 pub use message::{Header, Headers, Message};
 pub use payload::{Outgoing, PayloadMode};
 pub use plugin::{Plugin, SourceUrl};

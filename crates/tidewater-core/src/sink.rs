@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::{Epoch, Message, Position, Result, TopicName, TopicTag};
+use crate::{Epoch, ExactlyOnce, Message, Position, Result, TopicName, TopicTag, check_writer_id};
 
 /// Publishes messages. Object safe: the hub and the gateway hold an `Arc<dyn Sink>`.
 ///
@@ -25,6 +25,35 @@ pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// # Cancel safety
     /// A call that is dropped may or may not have published.
     async fn send(&self, message: Message) -> Result<Receipt>;
+
+    /// Publishes these in their order, and resolves once the broker has them all.
+    ///
+    /// The default sends one after the other; a sink that can have several under way without changing their order
+    /// does that instead.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send). Any of them may have been written: at least once where all are sent again.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped may or may not have published any of them.
+    async fn send_all(&self, messages: Vec<Message>) -> Result<()> {
+        for message in messages {
+            self.send(message).await?;
+        }
+        Ok(())
+    }
+
+    /// A writer that writes each message of a source once, if this sink can keep the source's position with its
+    /// messages; `None`, the default, if it can't. Nothing is connected yet.
+    ///
+    /// The id tells one such writer's position from another's; [`check_writer_id`] says what it may be.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config) for an id that is none.
+    fn exactly_once(&self, id: &str) -> Result<Option<Box<dyn ExactlyOnce>>> {
+        check_writer_id(id)?;
+        Ok(None)
+    }
 
     /// Resolves once everything handed to [`send`](Self::send) so far has been answered by the broker.
     ///

@@ -57,10 +57,10 @@
 
 pub use tidewater_core::{
     Bounds, Capabilities, Combined, Cursor, CursorError, Deliveries, Delivery, Epoch, EpochTag, Error,
-    ErrorKind, EventFrom, Gap, GapReason, Header, Headers, MAX_OPAQUE_BYTES, Message, NewEpoch, Next,
-    OpaqueId, Outgoing, PayloadMode, Place, Plugin, Position, Receipt, Result, Retry, ShareKey, Sink, Source,
-    SourceUrl, Start, Subscribed, Subscription, TopicBounds, TopicCursor, TopicName, TopicTag, cursor,
-    inventory, memory, payload, plugin, sse,
+    ErrorKind, EventFrom, ExactlyOnce, Gap, GapReason, Header, Headers, MAX_OPAQUE_BYTES, MAX_WRITER_ID,
+    Message, NewEpoch, Next, OpaqueId, Outgoing, PayloadMode, Place, Plugin, Position, Receipt, Result,
+    Retry, ShareKey, Sink, Source, SourceUrl, Start, Subscribed, Subscription, TopicBounds, TopicCursor,
+    TopicName, TopicTag, Transfer, check_writer_id, cursor, inventory, memory, payload, plugin, sse,
 };
 pub use tidewater_hub::{
     AllowedReplay, Begins, Channel, ChannelBuilder, Encoding, Ended, Ending, EventStream, Gaps, Hub,
