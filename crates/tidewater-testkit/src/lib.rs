@@ -3,6 +3,7 @@
 //! | to test … | see | feature |
 //! |---|---|---|
 //! | a source | [`source`] | |
+//! | that a sink's writers write each message once | [`exactly_once`] | |
 //! | against a broker that is killed and restarted | [`broker`] | |
 //! | that no secret is shown | [`secret`](mod@secret) | |
 //! | a web adapter | `web` | `web` |
@@ -11,6 +12,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod broker;
+pub mod exactly_once;
+mod report;
 pub mod secret;
 pub mod source;
 #[cfg(feature = "web")]

@@ -1,9 +1,9 @@
 //! What a check works with: a topic of its own, and the memory of what it has published there.
 
-use std::{future::Future, ops::Range, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tidewater_core::{Bounds, Cursor, Next, Source, Subscription, TopicBounds, TopicCursor};
+use tidewater_core::{Bounds, Cursor, Headers, Next, Source, Subscription, TopicBounds, TopicCursor};
 use tokio::time::Instant;
 
 use super::{Failure, Record, Topic, follow::Follower};
@@ -157,7 +157,7 @@ pub(super) fn cursor(bounds: &TopicBounds, offsets: Vec<u64>) -> Cursor {
 }
 
 /// Fails unless the two are the same.
-pub(super) fn same<T: PartialEq + std::fmt::Debug>(what: &str, is: &T, wanted: &T) -> Result<(), Failure> {
+pub(crate) fn same<T: PartialEq + std::fmt::Debug>(what: &str, is: &T, wanted: &T) -> Result<(), Failure> {
     if is == wanted { Ok(()) } else { Err(format!("{what}: {is:?}, and it should be {wanted:?}").into()) }
 }
 
@@ -181,7 +181,7 @@ pub(super) fn compare(partition: u32, wanted: &[Bytes], delivered: &[Bytes]) -> 
 }
 
 /// Fails when the future isn't ready by the deadline.
-pub(super) async fn by<T>(
+pub(crate) async fn by<T>(
     deadline: Instant,
     what: &str,
     future: impl Future<Output = T>,
@@ -189,4 +189,13 @@ pub(super) async fn by<T>(
     tokio::time::timeout_at(deadline, future)
         .await
         .map_err(|_| format!("{what}: it did not come in time").into())
+}
+
+/// Brokers keep the order of values under one name, not all of them that of the names.
+pub(crate) fn by_name(headers: &Headers) -> BTreeMap<String, Vec<Bytes>> {
+    let mut all: BTreeMap<String, Vec<Bytes>> = BTreeMap::new();
+    for header in headers {
+        all.entry(header.name.to_string()).or_default().push(header.value.clone());
+    }
+    all
 }

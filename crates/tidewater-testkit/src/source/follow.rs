@@ -13,26 +13,26 @@ use tokio::time::Instant;
 use super::{Failure, context::by};
 
 /// Reads one subscription.
-pub(super) struct Follower {
+pub(crate) struct Follower {
     source: Arc<dyn Source>,
     deliveries: Deliveries,
     deadline: Instant,
     /// Where the subscription started.
-    pub(super) start: Cursor,
+    pub(crate) start: Cursor,
     /// Where it stands now.
-    pub(super) cursor: Cursor,
+    pub(crate) cursor: Cursor,
     /// What came, in this incarnation of the topic.
-    pub(super) messages: Vec<Message>,
-    pub(super) gaps: Vec<Gap>,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) gaps: Vec<Gap>,
     /// How many times the topic's incarnation was told to have changed.
-    pub(super) incarnations: usize,
+    pub(crate) incarnations: usize,
     /// How many times positions moved without a message.
-    pub(super) progressed: usize,
+    pub(crate) progressed: usize,
 }
 
 impl Follower {
     /// Subscribes; again and again while the source says that it can help.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         source: Arc<dyn Source>,
         subscription: Subscription,
         deadline: Instant,
@@ -61,7 +61,7 @@ impl Follower {
     }
 
     /// The payloads that a partition delivered; `None` (a tombstone) as empty.
-    pub(super) fn payloads(&self, partition: u32) -> Vec<Bytes> {
+    pub(crate) fn payloads(&self, partition: u32) -> Vec<Bytes> {
         self.messages
             .iter()
             .filter(|message| message.partition == partition)
@@ -70,7 +70,7 @@ impl Follower {
     }
 
     /// Reads until a condition holds.
-    pub(super) async fn until(
+    pub(crate) async fn until(
         &mut self,
         what: &str,
         mut holds: impl FnMut(&Self) -> bool,

@@ -47,9 +47,8 @@
 //! What the suite cannot see from outside: how many bytes are read ahead (rule 5) beyond that nothing is lost by it.
 
 mod checks;
-mod context;
-mod follow;
-mod report;
+pub(crate) mod context;
+pub(crate) mod follow;
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
@@ -60,10 +59,8 @@ use tidewater_core::{Headers, Source};
 #[cfg(doc)]
 use tidewater_core::Message;
 
-pub use self::{
-    checks::{CHECKS, Check},
-    report::{Outcome, Report},
-};
+pub use self::checks::{CHECKS, Check};
+pub use crate::report::{Outcome, Report};
 
 /// Why a check failed, or a harness's broker.
 pub type Failure = Box<dyn StdError + Send + Sync>;
@@ -154,7 +151,7 @@ pub async fn check_only(harness: &dyn Harness, names: &[&str]) -> Report {
     checks::run(harness, Some(names)).await
 }
 
-fn missing(hook: &str) -> Failure {
+pub(crate) fn missing(hook: &str) -> Failure {
     format!("this harness has no {hook}: implement it, or declare the check not applicable and say why")
         .into()
 }

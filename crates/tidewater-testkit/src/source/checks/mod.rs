@@ -12,9 +12,8 @@ use futures_util::future::BoxFuture;
 use tidewater_core::{Capabilities, ShareKey};
 
 use super::{
-    Failure, Harness,
+    Failure, Harness, Outcome, Report,
     context::{Context, by},
-    report::{Outcome, Report},
 };
 
 /// One thing that a source has to keep.
@@ -99,15 +98,8 @@ pub(super) async fn run(harness: &dyn Harness, only: Option<&[&str]>) -> Report 
     let mut report = Report::default();
     let mut keys = HashSet::new();
     let not_applicable = harness.not_applicable();
-    let unknown =
-        not_applicable.iter().map(|(name, _)| *name).chain(only.unwrap_or_default().iter().copied());
-    for name in unknown.filter(|name| !CHECKS.iter().any(|check| check.name == *name)) {
-        report.checks.push((
-            name.into(),
-            "?".into(),
-            Outcome::Failed("there is no check of this name".into()),
-        ));
-    }
+    let names = not_applicable.iter().map(|(name, _)| *name).chain(only.unwrap_or_default().iter().copied());
+    report.refuse_unknown(names, |name| CHECKS.iter().any(|check| check.name == name));
     for check in CHECKS.iter().filter(|check| only.is_none_or(|only| only.contains(&check.name))) {
         let declared = not_applicable.iter().find(|(name, _)| *name == check.name);
         let outcome = match one(harness, check, declared.map(|(_, reason)| *reason), &mut keys).await {

@@ -1,16 +1,13 @@
 //! What a message says of itself.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tidewater_core::{Headers, Message, Subscription};
 
 use super::super::{
     Failure, Record,
-    context::{Context, same},
+    context::{Context, by_name, same},
 };
 
 pub(super) async fn bytes(context: &mut Context) -> Result<(), Failure> {
@@ -97,13 +94,4 @@ async fn round_trip(context: &mut Context, records: Vec<Record>) -> Result<Vec<M
     follower.until("every message", |seen| seen.messages.len() >= count).await?;
     same("messages", &follower.messages.len(), &count)?;
     Ok(follower.messages)
-}
-
-/// Brokers keep the order of values under one name, not all of them that of the names.
-fn by_name(headers: &Headers) -> BTreeMap<String, Vec<Bytes>> {
-    let mut all: BTreeMap<String, Vec<Bytes>> = BTreeMap::new();
-    for header in headers {
-        all.entry(header.name.to_string()).or_default().push(header.value.clone());
-    }
-    all
 }

@@ -1,20 +1,20 @@
-//! What came of the checks.
+//! What came of the checks of a suite.
 
 use std::fmt;
 
 /// What came of the checks, in their order. `Display` lists every one.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Name of the check, what it holds the source to, and what came of it.
+    /// Name of the check, what has to be so, and what came of it.
     pub checks: Vec<(String, String, Outcome)>,
 }
 
 /// What came of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The source keeps it.
+    /// It is so.
     Passed,
-    /// It doesn't; why.
+    /// It isn't; why.
     Failed(String),
     /// The harness says that it can't be asked; why.
     NotApplicable(String),
@@ -33,6 +33,17 @@ impl Report {
             .filter(|(_, _, outcome)| matches!(outcome, Outcome::Failed(_)))
             .map(|(name, ..)| name.as_str())
             .collect()
+    }
+
+    /// Tells names that no check has as failed: a check that is misspelled would pass in silence.
+    pub(crate) fn refuse_unknown<'a>(
+        &mut self,
+        names: impl IntoIterator<Item = &'a str>,
+        is_known: impl Fn(&str) -> bool,
+    ) {
+        let unknown = names.into_iter().filter(|name| !is_known(name));
+        let failed = Outcome::Failed("there is no check of this name".into());
+        self.checks.extend(unknown.map(|name| (name.into(), "?".into(), failed.clone())));
     }
 
     fn count(&self, of: impl Fn(&Outcome) -> bool) -> usize {
