@@ -7,8 +7,8 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, bail};
-use cargo_metadata::{DependencyKind, MetadataCommand};
+use anyhow::{Result, bail};
+use cargo_metadata::DependencyKind;
 
 use crate::workspace;
 
@@ -30,12 +30,8 @@ pub(crate) struct Selection {
 impl Selection {
     /// All of the workspace that can be built with and without these.
     pub(crate) fn new(kafka: bool, nats: bool) -> Result<Self> {
-        let metadata = MetadataCommand::new()
-            .manifest_path(workspace::root().join("Cargo.toml"))
-            .no_deps()
-            .exec()
-            .context("cargo metadata")?;
-        let packages = metadata.packages.iter().map(|package| Package {
+        let packages = workspace::packages()?;
+        let packages = packages.iter().map(|package| Package {
             name: package.name.to_string(),
             features: package.features.clone(),
             dependencies: package

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use cargo_metadata::{MetadataCommand, Package};
 
 /// The workspace's root folder.
 pub(crate) fn root() -> PathBuf {
@@ -27,6 +28,14 @@ pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command
+}
+
+/// The workspace's own packages, as their manifests say.
+pub(crate) fn packages() -> Result<Vec<Package>> {
+    let manifest = root().join("Cargo.toml");
+    let metadata =
+        MetadataCommand::new().manifest_path(manifest).no_deps().exec().context("cargo metadata")?;
+    Ok(metadata.packages)
 }
 
 /// Puts a binary that cargo has just built (`target/debug/NAME`) aside, as `target/xtask/PURPOSE/NAME`: the next build

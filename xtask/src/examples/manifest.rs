@@ -24,7 +24,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
-use cargo_metadata::{MetadataCommand, Package};
+use cargo_metadata::Package;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -103,16 +103,15 @@ impl Example {
 
 /// Reads every example's manifest, sorted by name.
 pub(super) fn read_all() -> Result<Vec<Example>> {
-    let root = workspace::root();
-    let metadata = MetadataCommand::new().manifest_path(root.join("Cargo.toml")).no_deps().exec()?;
-    let folder = root.join("examples");
-    let packages = metadata.packages.iter().filter(|package| package.manifest_path.starts_with(&folder));
-    let mut examples = packages.map(read).collect::<Result<Vec<_>>>()?;
+    let folder = workspace::root().join("examples");
+    let packages = workspace::packages()?;
+    let in_folder = packages.iter().filter(|package| package.manifest_path.starts_with(&folder));
+    let mut examples = in_folder.map(read).collect::<Result<Vec<_>>>()?;
     examples.sort_by(|a, b| a.name.cmp(&b.name));
     // One that the workspace does not know would be built by nobody.
     for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let manifest = entry?.path().join("Cargo.toml");
-        let known = metadata.packages.iter().any(|package| package.manifest_path == manifest);
+        let known = packages.iter().any(|package| package.manifest_path == manifest);
         ensure!(!manifest.is_file() || known, "{} is not a member of the workspace", manifest.display());
     }
     Ok(examples)

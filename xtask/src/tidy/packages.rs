@@ -1,7 +1,7 @@
 //! What is published says what it is: what registries show, the licenses' texts, and how docs.rs builds it.
 
-use anyhow::{Context, Result};
-use cargo_metadata::{MetadataCommand, Package, TargetKind};
+use anyhow::Result;
+use cargo_metadata::{Package, TargetKind};
 
 use crate::workspace;
 
@@ -14,13 +14,9 @@ const NOT_ON_DOCSRS: [&str; 4] = ["gssapi", "kafka-gssapi", "kafka-vendored", "v
 
 /// Checks the packages that are published: those in `crates/`.
 pub(super) fn check() -> Result<Vec<String>> {
-    let metadata = MetadataCommand::new()
-        .manifest_path(workspace::root().join("Cargo.toml"))
-        .no_deps()
-        .exec()
-        .context("cargo metadata")?;
+    let packages = workspace::packages()?;
     let crates = workspace::root().join("crates");
-    let published = metadata.packages.iter().filter(|package| package.manifest_path.starts_with(&crates));
+    let published = packages.iter().filter(|package| package.manifest_path.starts_with(&crates));
     Ok(published.flat_map(|package| [shown(package), licenses(package), docsrs(package)].concat()).collect())
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use cargo_metadata::{DependencyKind, MetadataCommand};
+use anyhow::Result;
+use cargo_metadata::DependencyKind;
 
 use crate::workspace;
 
@@ -123,12 +123,8 @@ struct Dependency {
 
 /// Checks the workspace's manifests.
 pub(super) fn check() -> Result<Vec<String>> {
-    let metadata = MetadataCommand::new()
-        .manifest_path(workspace::root().join("Cargo.toml"))
-        .no_deps()
-        .exec()
-        .context("cargo metadata")?;
-    let crates = metadata.packages.iter().map(|package| Crate {
+    let packages = workspace::packages()?;
+    let crates = packages.iter().map(|package| Crate {
         name: package.name.to_string(),
         folder: package
             .manifest_path
