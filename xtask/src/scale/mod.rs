@@ -14,11 +14,10 @@ mod node;
 mod report;
 mod restart;
 
-// The arithmetic of the hub and of its limits themselves, and no copies of it: xtask depends on none of the crates.
-#[path = "../../../crates/tidewater-hub/src/retry.rs"]
+// Links to the arithmetic of the hub and of its limits themselves, and no copies of it: xtask depends on none of the crates. (A
+// path out of the package would not be in it.)
 mod retry;
 #[allow(dead_code, reason = "of the limits that of all streams alone is played")]
-#[path = "../../../crates/tidewater-http/src/limits/returns.rs"]
 mod returns;
 
 use std::{process::ExitCode, time::Duration};

@@ -1,0 +1,1 @@
+../../../crates/tidewater-hub/src/retry.rs

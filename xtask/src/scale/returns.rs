@@ -1,0 +1,1 @@
+../../../crates/tidewater-http/src/limits/returns.rs
