@@ -29,6 +29,7 @@ use crate::{Error, ErrorKind, Result};
 #[derive(Clone)]
 pub struct SourceUrl {
     scheme: String,
+    has_authority: bool,
     authority: String,
     path: String,
     query: String,
@@ -43,6 +44,11 @@ impl SourceUrl {
     /// What stands between `//` and the next `/`; empty without `//`.
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// Whether there is a `//`, with or without something behind it.
+    pub fn has_authority(&self) -> bool {
+        self.has_authority
     }
 
     /// What follows the authority and its `/`, up to `?`, as it was written.
@@ -134,6 +140,7 @@ impl FromStr for SourceUrl {
         }
         Ok(Self {
             scheme: scheme.to_ascii_lowercase(),
+            has_authority: rest.starts_with("//"),
             authority: authority.to_owned(),
             path: path.to_owned(),
             query: query.to_owned(),
