@@ -183,6 +183,7 @@ mod tests {
             [
                 "all-servers",
                 "authorization",
+                "embedded",
                 "gzip",
                 "kafka",
                 "nats",
@@ -214,6 +215,7 @@ mod tests {
             [
                 "all-servers",
                 "authorization",
+                "embedded",
                 "gzip",
                 "nats",
                 "rocket",
@@ -231,6 +233,7 @@ mod tests {
             "codec",
             "direct",
             "direct-tls",
+            "embedded",
             "gzip",
             "json",
             "jwks",
@@ -255,7 +258,10 @@ mod tests {
         assert!(some.packages["tidewater-direct"].is_empty(), "the same of the server");
         assert!(some.packages.contains_key("tidewater-sse-service"));
         let facade = Vec::from_iter(&some.packages["tidewater"]);
-        assert_eq!(facade, ["axum", "codec", "direct", "gzip", "json", "rocket", "salvo", "sse", "warp"]);
+        assert_eq!(
+            facade,
+            ["axum", "codec", "direct", "embedded", "gzip", "json", "rocket", "salvo", "sse", "warp"]
+        );
         assert!(!some.packages["tidewater-gateway"].contains("sse-tls"));
         let args = some.args(&[]).unwrap().join(" ");
         assert!(args.starts_with("--workspace --exclude axum-kafka"), "{args}");

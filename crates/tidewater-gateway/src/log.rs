@@ -29,8 +29,8 @@ pub(crate) fn init(filter: Option<&str>, command: &Command) -> Result<(), Failur
 fn default(command: &Command) -> &'static str {
     match command {
         // The frameworks narrate each request, and warp calls each page that goes an error; what matters of theirs
-        // comes back as an error.
-        Command::Serve(_) => "info,rocket=error,salvo_core=warn,warp::server=off",
+        // comes back as an error. So does the store of embedded logs.
+        Command::Serve(_) => "info,fjall=warn,lsm_tree=warn,rocket=error,salvo_core=warn,warp::server=off",
         _ => "warn",
     }
 }

@@ -34,6 +34,7 @@ features!(
     "kafka-gssapi",
     "kafka-vendored",
     "nats",
+    "embedded",
     "sse-tls",
     "tls",
     "gzip",

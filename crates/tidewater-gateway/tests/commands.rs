@@ -96,6 +96,9 @@ fn plugins_lists_what_is_linked() {
     if cfg!(feature = "nats") {
         expected.extend(["nats", "jetstream"]);
     }
+    if cfg!(feature = "embedded") {
+        expected.push("embedded");
+    }
     for scheme in expected {
         assert!(schemes.contains(&scheme) && text.contains(scheme), "{scheme}: {listing}\n{text}");
     }

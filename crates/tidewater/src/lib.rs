@@ -33,6 +33,7 @@
 //! | | the `memory:` source and sink, and [`http::Endpoint`], a `tower::Service`, which plain hyper mounts as it is |
 //! | `kafka` | `kafka://` |
 //! | `nats` | `nats://` and `jetstream://` |
+//! | `embedded` | `embedded:`, a durable log in a folder, for one process: `tidewater::embedded` |
 //! | `direct` | `tidewater::direct`: a server of its own, whose streams cost what the kernel costs, beside any hyper or tower service |
 //! | `direct-tls` | `direct` with TLS and HTTP/2 |
 //! | `axum` | `tidewater::axum` |
@@ -73,6 +74,8 @@ pub use tidewater_axum as axum;
 pub use tidewater_core as core;
 #[cfg(feature = "direct")]
 pub use tidewater_direct as direct;
+#[cfg(feature = "embedded")]
+pub use tidewater_embedded as embedded;
 pub use tidewater_http as http;
 pub use tidewater_hub as hub;
 #[cfg(feature = "kafka")]
@@ -89,6 +92,8 @@ pub use tidewater_sse as client;
 pub use tidewater_warp as warp;
 
 // A crate that nothing refers to is never linked, and its plugins would not be there.
+#[cfg(feature = "embedded")]
+extern crate tidewater_embedded as _;
 #[cfg(feature = "kafka")]
 extern crate tidewater_kafka as _;
 #[cfg(feature = "nats")]
@@ -102,6 +107,9 @@ inventory::submit! {
 }
 inventory::submit! {
     plugin::SchemeHint { scheme: "nats", advice: "enable the feature \"nats\" of the crate tidewater" }
+}
+inventory::submit! {
+    plugin::SchemeHint { scheme: "embedded", advice: "enable the feature \"embedded\" of the crate tidewater" }
 }
 inventory::submit! {
     plugin::SchemeHint { scheme: "sse+http", advice: "enable the feature \"sse\" of the crate tidewater" }

@@ -4,11 +4,12 @@
 
 use tidewater::{ErrorKind, plugin};
 
-const SCHEMES: [(&str, &str, bool); 6] = [
+const SCHEMES: [(&str, &str, bool); 7] = [
     ("memory", "", true),
     ("kafka", "kafka", cfg!(feature = "kafka")),
     ("nats", "nats", cfg!(feature = "nats")),
     ("jetstream", "nats", cfg!(feature = "nats")),
+    ("embedded", "embedded", cfg!(feature = "embedded")),
     // Without TLS it is there too, and says what is missing.
     ("sse+http", "sse", cfg!(feature = "sse")),
     ("sse+https", "sse-tls", cfg!(feature = "sse")),

@@ -40,6 +40,7 @@ const TABLE: &[Row] = &[
     Row { name: HTTP, own: &[CORE, HUB], foreign: HTTP_TYPES, optional: &["hyper-util"] },
     Row { name: "tidewater-kafka", own: &[CORE], foreign: &["rdkafka", "rdkafka-sys"], optional: &[] },
     Row { name: "tidewater-nats", own: &[CORE], foreign: &["async-nats"], optional: &[] },
+    Row { name: "tidewater-embedded", own: &[CORE], foreign: STORES, optional: &[] },
     Row { name: "tidewater-sse", own: &[CORE], foreign: HTTP_CLIENT, optional: &[] },
     Row { name: "tidewater-direct", own: &[CORE, HUB, HTTP], foreign: HTTP_SERVING, optional: &[] },
     Row { name: "tidewater-axum", own: &[CORE, HUB, HTTP], foreign: with_http::AXUM, optional: &[] },
@@ -54,6 +55,7 @@ const TABLE: &[Row] = &[
             HTTP,
             "tidewater-kafka",
             "tidewater-nats",
+            "tidewater-embedded",
             "tidewater-direct",
             "tidewater-axum",
             "tidewater-warp",
@@ -92,13 +94,15 @@ mod with_http {
 /// Clients of brokers.
 pub(super) const BROKERS: &[&str] =
     &["rdkafka", "rdkafka-sys", "async-nats", "nats", "lapin", "pulsar", "redis", "rumqttc", "rskafka"];
+/// Stores in a process.
+pub(super) const STORES: &[&str] = &["fjall", "lsm-tree"];
 /// Web frameworks.
 pub(super) const FRAMEWORKS: &[&str] =
     &["warp", "rocket", "salvo", "salvo_core", "axum", "actix-web", "poem", "tide", "ntex"];
 
 /// Whether only some rows may name this crate.
 fn is_guarded(name: &str) -> bool {
-    [BROKERS, FRAMEWORKS, HTTP_SERVING].iter().any(|names| names.contains(&name)) || name == "reqwest"
+    [BROKERS, STORES, FRAMEWORKS, HTTP_SERVING].iter().any(|names| names.contains(&name)) || name == "reqwest"
 }
 
 /// Crates that stand at the end of the way and may know everything: the end-to-end tests and the examples.

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::table::{BROKERS, FRAMEWORKS};
+use super::table::{BROKERS, FRAMEWORKS, STORES};
 use crate::{process, selection::Selection, workspace};
 
 /// A feature of the facade and the crates that it alone brings.
 const FEATURES: &[(&str, &[&str])] = &[
     ("kafka", &["rdkafka", "rdkafka-sys", "tidewater-kafka"]),
     ("nats", &["async-nats", "tidewater-nats"]),
+    ("embedded", &["fjall", "lsm-tree", "tidewater-embedded"]),
     ("warp", &["warp", "tidewater-warp"]),
     ("rocket", &["rocket", "rocket_http", "tidewater-rocket"]),
     ("salvo", &["salvo", "salvo_core", "tidewater-salvo"]),
@@ -51,10 +52,11 @@ pub(super) fn check_crates() -> Result<Vec<String>> {
     let http = ["http", "http-body", "tower"].as_slice();
     let mut findings = Vec::new();
     for (package, banned) in [
-        ("tidewater-core", [BROKERS, FRAMEWORKS, servers, http].concat()),
-        ("tidewater-hub", [BROKERS, FRAMEWORKS, servers, http].concat()),
-        ("tidewater-http", [BROKERS, FRAMEWORKS, servers].concat()),
-        ("tidewater-testkit", [BROKERS, FRAMEWORKS].concat()),
+        ("tidewater-core", [BROKERS, STORES, FRAMEWORKS, servers, http].concat()),
+        ("tidewater-hub", [BROKERS, STORES, FRAMEWORKS, servers, http].concat()),
+        ("tidewater-http", [BROKERS, STORES, FRAMEWORKS, servers].concat()),
+        ("tidewater-testkit", [BROKERS, STORES, FRAMEWORKS].concat()),
+        ("tidewater-embedded", [BROKERS, FRAMEWORKS, servers, http].concat()),
         ("tidewater-sse", [BROKERS, FRAMEWORKS, ["reqwest", "tidewater-hub"].as_slice()].concat()),
     ] {
         findings.extend(holds(package, &tree(package, None, "normal,build")?, &banned));
@@ -129,10 +131,10 @@ pub(super) fn check_authorization() -> Result<Vec<String>> {
 
 /// Rust and the linker that it needs are enough for `cargo xtask demo`: for the gateway that it builds, and for itself.
 pub(super) fn check_no_c() -> Result<Vec<String>> {
-    let gateway = tree("tidewater-gateway", Some(&[]), "normal,build")?;
+    let gateway = tree("tidewater-gateway", Some(&["embedded"]), "normal,build")?;
     let xtask = tree("xtask", None, "normal,build")?;
-    Ok([c_builders("tidewater-gateway --no-default-features", &gateway), c_builders("xtask", &xtask)]
-        .concat())
+    let shown = "tidewater-gateway --no-default-features --features embedded";
+    Ok([c_builders(shown, &gateway), c_builders("xtask", &xtask)].concat())
 }
 
 /// Without make or a C compiler `cargo xtask test` builds the rest: nothing in it brings librdkafka, or any C. So xtask,

@@ -14,7 +14,7 @@ use super::{
     limits::{ChannelLimits, Limits},
     reader::Reader,
     setting::Size,
-    url::{MEMORY, Url},
+    url::Url,
     words::{Compress, Lag, PrewarmBounds},
 };
 
@@ -63,12 +63,12 @@ impl ChannelConfig {
         let source: Option<Vec<Url>> = table.find("source");
         let is_known = source.is_some();
         let source: Vec<_> = source.into_iter().flatten().map(|url| url.named(name)).collect();
-        let is_memory = matches!(source.as_slice(), [one] if one.scheme() == MEMORY);
+        let is_own = matches!(source.as_slice(), [one] if one.is_own());
         let config = Self {
             name: name.to_owned(),
             source,
             sink: table.find("sink").map(|sink: Url| sink.named(name)),
-            publish: table.get("publish", is_memory && !all.has_authorization),
+            publish: table.get("publish", is_own && !all.has_authorization),
             public: table.get("public", !all.has_authorization),
             replay: table.get("replay", AllowedReplay::default()),
             lag: table.get("lag", Lag::default()),

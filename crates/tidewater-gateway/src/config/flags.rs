@@ -44,7 +44,7 @@ pub(crate) struct Flags {
     /// channel and any file there is `demo=memory:`.
     #[arg(long = "channel", value_name = "NAME=SOURCE_URL", value_parser = ChannelParser)]
     channels: Vec<(String, Url)>,
-    /// Let clients publish to this channel. Those in `memory:` may be published to anyway.
+    /// Let clients publish to this channel. Those in `memory:` and `embedded:` may be published to anyway.
     #[arg(long = "allow-publish", value_name = "NAME")]
     publish: Vec<String>,
     /// What happens to a client of this channel that falls behind: backfill (the default), skip, conflate (the newest of

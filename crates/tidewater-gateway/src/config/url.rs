@@ -47,8 +47,13 @@ impl Url {
     }
 
     /// `memory`, `kafka`
-    pub(crate) fn scheme(&self) -> &str {
+    fn scheme(&self) -> &str {
         &self.scheme
+    }
+
+    /// Whether it is a log of this process's own, to which nobody publishes but through it.
+    pub(crate) fn is_own(&self) -> bool {
+        [MEMORY, EMBEDDED].contains(&self.scheme())
     }
 
     /// Gives a log in memory that has no name this one.
@@ -67,7 +72,9 @@ impl Url {
 }
 
 /// The scheme of logs in memory.
-pub(crate) const MEMORY: &str = "memory";
+const MEMORY: &str = "memory";
+/// The scheme of logs in a folder.
+const EMBEDDED: &str = "embedded";
 
 struct Place {
     text: String,
