@@ -35,7 +35,7 @@ impl Failure {
     }
 
     /// The same, which goes away when a person has done something: it is tried again.
-    pub(crate) fn to_be_mended(mut self) -> Self {
+    pub(crate) fn for_mending(mut self) -> Self {
         self.retry = Retry::Later;
         self
     }

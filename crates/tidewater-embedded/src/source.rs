@@ -31,12 +31,13 @@ impl Source for EmbeddedSource {
 
     async fn bounds(&self) -> Result<Bounds> {
         let place = self.0.place().await?;
+        let kept = place.first..place.end;
         Ok(Bounds {
             topics: vec![TopicBounds {
                 name: place.topic.clone(),
                 tag: place.tag,
                 epoch: place.epoch,
-                partitions: vec![place.first..place.end],
+                partitions: vec![kept],
             }],
         })
     }

@@ -147,7 +147,7 @@ fn is_empty(path: &Path) -> Result<()> {
                 ErrorKind::Config,
                 format!("there is no store in the folder, and other things are ({name:?}): name a folder that is empty or new"),
             )
-            .to_be_mended());
+            .for_mending());
         }
     }
     Ok(())

@@ -227,7 +227,7 @@ impl Writer {
             return Err(failure.clone());
         }
         let before = self.tail.place();
-        match Open::open(&self.log) {
+        match Open::begin(&self.log) {
             Ok((open, store)) => {
                 if let Some(before) = before.filter(|before| before.epoch != store.epoch) {
                     self.numbers.clear();
@@ -255,10 +255,9 @@ impl Writer {
         };
         let done = run(open, opened);
         drop(store);
-        done.map_err(|failure| {
+        done.inspect_err(|failure| {
             warn!(log = %self.log, "{}; the store is opened again", failure.error());
             self.abandon();
-            failure
         })
     }
 

@@ -30,7 +30,7 @@ pub(super) struct Open {
 
 impl Open {
     /// Takes the folder and opens its store, which is made where there is none.
-    pub(super) fn open(log: &Identity) -> Result<(Self, Store)> {
+    pub(super) fn begin(log: &Identity) -> Result<(Self, Store)> {
         let folder = Folder::take(&log.path)?;
         folder.make_store(|path| Store::make(path, &log.new_topic()))?;
         let (store, ends) = Store::open(&folder.store())?;

@@ -122,7 +122,8 @@ pub(super) async fn at_the_same_time(context: &Context<'_>) -> Result<(), Failur
         two.resume_at(feed, at).await?;
         end = at + 30;
         let (one, two) = tokio::join!(batches(&mut one, feed, at, end), batches(&mut two, feed, at, end));
-        (one?, two?);
+        one?;
+        two?;
         context.writer("both")?.write_to(feed, end, 30).await?;
     }
     context.holds(feed, 0..end).await
@@ -141,14 +142,16 @@ async fn batches(writer: &mut Writer, feed: Feed, at: usize, end: usize) -> Resu
 pub(super) async fn independent(context: &Context<'_>) -> Result<(), Failure> {
     let (a, b) = (Feed::new("a"), Feed::new("b"));
     let (mut of_a, mut of_b) = (context.writer("a")?, context.elsewhere("b")?);
-    (of_a.resume_at(a, 0).await?, of_b.resume_at(b, 0).await?);
+    of_a.resume_at(a, 0).await?;
+    of_b.resume_at(b, 0).await?;
     for round in 0..5 {
         going_on(&mut of_a, a, round * 10..round * 10 + 10).await?;
         going_on(&mut of_b, b, round * 7..round * 7 + 7).await?;
     }
     let both = async |writer: &mut Writer, feed, end| writer.write_to(feed, end, 10).await;
     let (first, second) = tokio::join!(both(&mut of_a, a, 150), both(&mut of_b, b, 150));
-    (first?, second?);
+    first?;
+    second?;
     context.elsewhere("a")?.resume_at(a, 150).await?;
     context.elsewhere("b")?.resume_at(b, 150).await?;
     context.holds_all(&[(a, (0..150).collect()), (b, (0..150).collect())]).await
