@@ -12,9 +12,24 @@ pub const KEY_HEADER: &str = "tidewater-key";
 /// Says which stream a publisher expected: an address, not a part of the message.
 pub(crate) const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
 
-/// What the server may be told to check before it takes a message. What was checked of the original means nothing
-/// where a copy of it goes.
-const EXPECTATIONS: &str = "Nats-Expected-";
+/// What begins the names of all headers that speak to the server.
+pub(crate) const TO_THE_SERVER: &str = "Nats-";
+
+/// What the server is told to check before it takes a message, and what batch a message is of: how it was published, not
+/// a part of it. What was checked of the original means nothing where a copy of it goes.
+const HOW_PUBLISHED: [&str; 2] = ["Nats-Expected-", "Nats-Batch-"];
+
+/// What the server writes on a message that a stream took from another, and lets nobody else write.
+const SOURCE: &str = "Nats-Stream-Source";
+
+/// Who has written a message once, and where it reads its source from then: see `jetstream::mark`.
+pub(crate) const WRITER: &str = "Tidewater-Writer";
+pub(crate) const NEXT: &str = "Tidewater-Next";
+
+/// Whether a header is no part of the message, but ours or the server's.
+fn is_apart(name: &str) -> bool {
+    [KEY_HEADER, WRITER, NEXT].contains(&name) || HOW_PUBLISHED.iter().any(|prefix| name.starts_with(prefix))
+}
 
 /// A message as it came.
 pub(crate) fn received(
@@ -44,7 +59,7 @@ fn taken_apart(map: HeaderMap) -> (Option<Bytes>, Headers) {
     let mut all: Vec<_> = map
         .iter()
         .map(|(name, values)| (AsRef::<str>::as_ref(name), values))
-        .filter(|(name, _)| ![KEY_HEADER, EXPECTED_STREAM].contains(name))
+        .filter(|(name, _)| !is_apart(name))
         .collect();
     all.sort_unstable_by_key(|(name, _)| *name);
     let headers =
@@ -61,17 +76,10 @@ pub(crate) fn taken_by_hand(
     payload: Bytes,
     timestamp: Option<SystemTime>,
 ) -> Message {
-    // The first line is the version.
-    let lines = head.split(|byte| *byte == b'\n').skip(1);
-    let mut all: Vec<(&str, Bytes)> = lines
-        .filter_map(|line| {
-            let colon = line.iter().position(|byte| *byte == b':')?;
-            let name = std::str::from_utf8(&line[..colon]).ok()?;
-            Some((name, Bytes::copy_from_slice(line[colon + 1..].trim_ascii())))
-        })
-        .collect();
+    let mut all: Vec<(&str, Bytes)> =
+        by_hand(head).map(|(name, value)| (name, Bytes::copy_from_slice(value))).collect();
     let key = all.iter().rfind(|(name, _)| *name == KEY_HEADER).map(|(_, value)| value.clone());
-    all.retain(|(name, _)| ![KEY_HEADER, EXPECTED_STREAM].contains(name));
+    all.retain(|(name, _)| !is_apart(name));
     all.sort_by_key(|(name, _)| *name);
     Message {
         topic: TopicName::new(subject),
@@ -85,6 +93,16 @@ pub(crate) fn taken_by_hand(
     }
 }
 
+/// The headers that can be read, of a head as the server keeps it.
+pub(crate) fn by_hand(head: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
+    // The first line is the version.
+    head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let name = std::str::from_utf8(&line[..colon]).ok()?;
+        Some((name, line[colon + 1..].trim_ascii()))
+    })
+}
+
 /// The headers of a message to publish.
 ///
 /// # Errors
@@ -92,7 +110,7 @@ pub(crate) fn taken_by_hand(
 pub(crate) fn headers_of(message: &Message) -> Result<Option<HeaderMap>> {
     let mut map = HeaderMap::new();
     for header in &message.headers {
-        if !header.name.starts_with(EXPECTATIONS) {
+        if !is_apart(&header.name) && &*header.name != SOURCE {
             map.append(name(&header.name)?, value(&header.name, &header.value)?);
         }
     }
@@ -170,7 +188,20 @@ mod tests {
     }
 
     #[test]
-    fn expectations_of_the_original_are_left_out_of_a_copy() {
-        assert!(headers_of(&message("Nats-Expected-Last-Sequence", b"7")).unwrap().is_none());
+    fn how_the_original_was_published_is_left_out_of_a_copy() {
+        for name in ["Nats-Expected-Last-Sequence", "Nats-Batch-Id", SOURCE, WRITER, NEXT, KEY_HEADER] {
+            assert!(headers_of(&message(name, b"7")).unwrap().is_none(), "{name}");
+        }
+        assert!(headers_of(&message("Nats-Msg-Id", b"7")).unwrap().is_some());
+    }
+
+    #[test]
+    fn how_it_was_published_is_no_part_of_a_message() {
+        let mut map = HeaderMap::new();
+        for name in ["Nats-Batch-Sequence", EXPECTED_STREAM, WRITER, NEXT, "x"] {
+            map.insert(name, "7");
+        }
+        let headers = [("x", &b"7"[..])].into_iter().collect();
+        assert_eq!(taken_apart(map), (None, headers));
     }
 }

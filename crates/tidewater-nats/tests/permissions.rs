@@ -8,7 +8,9 @@ mod common;
 use std::time::Duration;
 
 use async_nats::{Client, HeaderMap, HeaderName, jetstream};
-use tidewater_core::{Delivery, Error, ErrorKind, Message, Result, Retry, Subscription, plugin};
+use tidewater_core::{
+    Cursor, Delivery, Error, ErrorKind, Message, Result, Retry, Subscription, Transfer, plugin,
+};
 use tidewater_secure_nats::{Account, Operator, Permissions};
 use tidewater_testkit::{broker::NatsServer, secret};
 
@@ -203,6 +205,25 @@ async fn a_sink_of_jetstream_needs_these_and_no_more() {
         } else {
             assert_names(&written.unwrap_err(), &missing);
         }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a NATS of its own: run cargo xtask test"]
+async fn a_writer_that_writes_each_message_once_needs_these_and_no_more() {
+    let secured = Secured::new().await;
+    let write = async |permissions: &Permissions| {
+        let (url, _creds) = secured.url("jetstream", "ORDERS/orders.eu.new", permissions);
+        let mut writer = plugin::open_sink(&url)?.exactly_once("w")?.unwrap();
+        writer.resume().await?;
+        let (message, next) = (Message::new("", "1"), Cursor::default());
+        writer.write(vec![Transfer { message, next: next.clone() }], &next).await
+    };
+    let needed = Permissions::stream_writer("ORDERS", "orders.eu.new");
+    write(&needed).await.unwrap();
+    for (missing, rest) in needed.each_left_out() {
+        let error = write(&rest).await.err().unwrap_or_else(|| panic!("{missing} is not needed"));
+        assert_names(&error, &missing);
     }
 }
 

@@ -50,6 +50,13 @@ impl Permissions {
         Self::of([subject, &format!("$JS.API.STREAM.INFO.{stream}")], ["_INBOX.>"])
     }
 
+    /// A sink of a stream whose writers write each message once.
+    pub fn stream_writer(stream: &str, subject: &str) -> Self {
+        let mut needed = Self::stream_sink(stream, subject);
+        needed.publish.push(format!("$JS.API.STREAM.MSG.GET.{stream}"));
+        needed
+    }
+
     /// Everything that can be left out, with what would be left.
     pub fn each_left_out(&self) -> Vec<(String, Self)> {
         let publish = (0..self.publish.len()).map(|index| {

@@ -1,5 +1,7 @@
 //! JetStream: streams that the server keeps.
 
+mod address;
+mod mark;
 mod pull;
 mod reader;
 mod single;
@@ -7,5 +9,6 @@ mod sink;
 mod source;
 mod start;
 mod stream;
+mod writer;
 
 pub use self::{sink::JetStreamSink, source::JetStreamSource};

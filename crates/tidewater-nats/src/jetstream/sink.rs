@@ -1,23 +1,33 @@
 //! Publishing into a JetStream stream.
 
-use std::{fmt, time::Duration};
+use std::{collections::VecDeque, fmt, time::Duration};
 
-use async_nats::jetstream::{context::PublishErrorKind, message::PublishMessage, publish::PublishAck};
+use async_nats::jetstream::context::PublishAckFuture;
 use async_trait::async_trait;
 use tidewater_core::{
-    Epoch, Error, ErrorKind, Message, Place, Position, Receipt, Result, Retry, Sink, SourceUrl, TopicName,
+    Epoch, ErrorKind, ExactlyOnce, Message, Place, Position, Receipt, Result, Sink, SourceUrl, TopicName,
+    check_writer_id,
 };
 use tokio::{sync::Mutex, time::Instant};
 
-use super::stream::StreamRef;
+use super::{
+    address::{Address, Refused},
+    stream::StreamRef,
+    writer::JetStreamWriter,
+};
 use crate::{
     JETSTREAM,
     config::NatsConfig,
-    convert::{self, EXPECTED_STREAM},
-    error,
-    link::Connection,
+    convert,
+    link::{Connection, Link},
     names::{self, Subject, check_stream, stream_and_subject},
 };
+
+/// The most messages that are under way at once.
+const WINDOW: usize = 256;
+
+/// The most bytes that are under way at once, but for one message.
+const WINDOW_BYTES: usize = 8 << 20;
 
 /// How long the stream's incarnation is taken for known. It is asked for anew at once when sequences go back.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
@@ -28,8 +38,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(10);
 /// A payload of `None` (a tombstone) goes out as an empty one.
 #[derive(Debug)]
 pub struct JetStreamSink {
-    stream: StreamRef,
-    subject: TopicName,
+    address: Address,
     known: Mutex<Option<Known>>,
 }
 
@@ -61,49 +70,48 @@ impl JetStreamSink {
         check_stream(stream)?;
         let subject = TopicName::new(Subject::concrete(subject)?.as_str());
         let connection = Connection::new(config.profile()?, config.api_prefix()?);
-        Ok(Self { stream: StreamRef::new(connection, stream, None), subject, known: Mutex::default() })
+        let stream = StreamRef::new(connection, stream, None);
+        Ok(Self { address: Address { stream, subject }, known: Mutex::default() })
     }
 
-    async fn publish(&self, message: Message) -> Result<PublishAck> {
-        let mut headers = convert::headers_of(&message)?.unwrap_or_default();
-        headers.insert(EXPECTED_STREAM, self.stream.name.as_str());
-        let publish = PublishMessage::build().headers(headers).payload(message.payload.unwrap_or_default());
-        let link = self.stream.connection.link().await?;
-        let context = link.jetstream(self.stream.connection.api_prefix.as_deref());
-        let acknowledged = async {
-            // Two steps: the message is on its way, the answer is here.
-            context.send_publish(self.subject.to_string(), publish).await?.await
-        };
-        link.ask(&self.subject, acknowledged).await?.map_err(|error| self.refused(error))
-    }
-
-    fn refused(&self, error: async_nats::jetstream::context::PublishError) -> Error {
-        let stream = &self.stream.name;
-        match error.kind() {
-            PublishErrorKind::MaxPayloadExceeded => {
-                Error::new(ErrorKind::Rejected, "larger than the NATS server takes").with_source(error)
-            }
-            PublishErrorKind::StreamNotFound => Error::new(
-                ErrorKind::NotFound,
-                format!(
-                    "no JetStream stream takes the subject {}: create the stream {stream:?} with it, or correct the URL",
-                    self.subject
-                ),
-            )
-            .with_retry(Retry::Later),
-            PublishErrorKind::Other => {
-                let (profile, api) = (&self.stream.connection.profile, self.stream.connection.api());
-                let answered = std::error::Error::source(&error)
-                    .and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>())
-                    .cloned();
-                match answered {
-                    Some(answered) => error::api(profile, stream, answered),
-                    None => error::request(profile, api, error),
+    async fn publish_all(&self, link: &Link, messages: Vec<Message>) -> Result<(), Refused> {
+        let (mut window, mut bytes, mut outcome) = (VecDeque::new(), 0, Ok(()));
+        for message in messages {
+            let size = message.size();
+            while !window.is_empty() && (window.len() >= WINDOW || bytes + size > WINDOW_BYTES) {
+                let Some((acknowledged, size)) = window.pop_front() else { break };
+                bytes -= size;
+                outcome = self.acknowledged(acknowledged).await;
+                if outcome.is_err() {
+                    break;
                 }
             }
-            _ => error::unavailable(format!("{self} has not acknowledged; it may have the message, or not"))
-                .with_source(error),
+            let sent = match (&outcome, convert::headers_of(&message)) {
+                (Err(_), _) => break,
+                (Ok(()), Ok(headers)) => {
+                    let payload = message.payload.unwrap_or_default();
+                    self.address.send(link, headers.unwrap_or_default(), payload).await
+                }
+                (Ok(()), Err(error)) => Err(error.into()),
+            };
+            match sent {
+                Ok(acknowledged) => window.push_back((acknowledged, size)),
+                Err(refused) => outcome = Err(refused),
+            }
+            if outcome.is_err() {
+                break;
+            }
+            bytes += size;
         }
+        // Each is waited for, so that nothing is still under way when they are sent again.
+        for (acknowledged, _) in window {
+            outcome = outcome.and(self.acknowledged(acknowledged).await);
+        }
+        outcome
+    }
+
+    async fn acknowledged(&self, acknowledged: PublishAckFuture) -> Result<(), Refused> {
+        acknowledged.await.map(drop).map_err(|error| self.address.refused(error))
     }
 
     /// The incarnation in which the stream has given out this sequence; `None` if it can't be found out now.
@@ -116,7 +124,7 @@ impl JetStreamSink {
             known.last = sequence;
             return known.epoch;
         }
-        let (epoch, told) = match self.stream.held().await {
+        let (epoch, told) = match self.address.stream.held().await {
             Ok(held) => (Some(held.epoch), true),
             Err(error) => (None, error.kind() == ErrorKind::Denied),
         };
@@ -128,23 +136,42 @@ impl JetStreamSink {
 #[async_trait]
 impl Sink for JetStreamSink {
     async fn send(&self, message: Message) -> Result<Receipt> {
-        let acknowledged = match self.publish(message).await {
+        let headers = convert::headers_of(&message)?.unwrap_or_default();
+        let link = self.address.stream.connection.link().await?;
+        let published = self.address.publish(&link, headers, message.payload.unwrap_or_default()).await;
+        let acknowledged = match published {
             Ok(acknowledged) => acknowledged,
-            Err(error) => {
+            Err(refused) => {
                 *self.known.lock().await = None;
-                return Err(error);
+                return Err(refused.into());
             }
         };
         let sequence = acknowledged.sequence;
         Ok(Receipt {
-            topic: self.subject.clone(),
+            topic: self.address.subject.clone(),
             place: Some(Place {
-                tag: self.stream.tag,
+                tag: self.address.stream.tag,
                 epoch: self.epoch(sequence).await,
                 partition: 0,
                 position: Position::Offset(sequence),
             }),
         })
+    }
+
+    /// Up to 256 messages and 8 MiB are under way at once, on one connection and so in their order. Nothing more is sent
+    /// after the first error, but what was under way then may be there: the stream then has it before what failed.
+    async fn send_all(&self, messages: Vec<Message>) -> Result<()> {
+        let link = self.address.stream.connection.link().await?;
+        let published = link.ask(&self.address.subject, self.publish_all(&link, messages)).await?;
+        if published.is_err() {
+            *self.known.lock().await = None;
+        }
+        Ok(published?)
+    }
+
+    fn exactly_once(&self, id: &str) -> Result<Option<Box<dyn ExactlyOnce>>> {
+        check_writer_id(id)?;
+        Ok(Some(Box::new(JetStreamWriter::new(self.address.clone(), id))))
     }
 
     /// There is nothing to wait for: [`send`](Self::send) has waited.
@@ -155,6 +182,6 @@ impl Sink for JetStreamSink {
 
 impl fmt::Display for JetStreamSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{JETSTREAM}://{}/{}/{}", self.stream.connection.profile, self.stream.name, self.subject)
+        self.address.fmt(f)
     }
 }

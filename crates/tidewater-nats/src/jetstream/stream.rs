@@ -53,6 +53,16 @@ impl StreamRef {
     }
 
     async fn held_at(&self, link: &Link) -> Result<Held> {
+        let info = self.info(link).await?;
+        self.check(&info)?;
+        Ok(held(&info))
+    }
+
+    /// What the server says of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] and others of [`error::api`].
+    pub(super) async fn info(&self, link: &Link) -> Result<Info> {
         let (api, profile) = (self.connection.api(), &self.connection.profile);
         let context = link.jetstream(self.connection.api_prefix.as_deref());
         let question = format!("STREAM.INFO.{}", self.name);
@@ -60,10 +70,7 @@ impl StreamRef {
             link.ask(&format!("{api}.{question}"), context.request(question.clone(), &())).await?;
         match answer.map_err(|error| error::request(profile, api, error))? {
             Response::Err { error } => Err(error::api(profile, &self.name, error)),
-            Response::Ok(info) => {
-                self.check(&info)?;
-                Ok(held(&info))
-            }
+            Response::Ok(info) => Ok(info),
         }
     }
 
@@ -121,7 +128,8 @@ impl StreamRef {
     }
 }
 
-fn held(info: &Info) -> Held {
+/// What a stream of this information holds.
+pub(super) fn held(info: &Info) -> Held {
     let end = info.state.last_sequence + 1;
     let first = if info.state.messages == 0 { end } else { info.state.first_sequence };
     Held { epoch: epoch(info), first, end }

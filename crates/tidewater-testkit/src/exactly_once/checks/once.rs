@@ -96,7 +96,6 @@ pub(super) async fn taken_over(context: &Context<'_>) -> Result<(), Failure> {
     context.holds(feed, 0..20).await?;
     let mut newest = context.elsewhere("over")?;
     newest.write_to(feed, 30, 5).await?;
-    refused_or_there(older.write(feed, 10..25).await?)?;
     refused_or_there(newer.write(feed, 20..30).await?)?;
     context.holds(feed, 0..30).await?;
     // Who resumes is the newest again.
