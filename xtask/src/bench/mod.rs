@@ -7,6 +7,7 @@
 mod channels;
 mod codec;
 mod compression;
+mod embedded;
 mod fanout;
 mod gateway;
 mod ids;
@@ -37,6 +38,7 @@ Examples:
   cargo xtask bench ids --write                  the same, into docs/benchmarks/
   cargo xtask bench codec --quick --only decode  a rough look at the SSE decoder
   cargo xtask bench fanout --quick               a rough look at the fan-out
+  cargo xtask bench embedded --write             what a log in a folder costs, into docs/benchmarks/
   cargo xtask bench compression --write          what compression costs and brings, into docs/benchmarks/
 
 Brokers that run already stay, as with `cargo xtask test`; the others are started and stopped.")]
@@ -44,7 +46,7 @@ pub(crate) struct Args {
     /// Puts the tables into docs/benchmarks/ too.
     #[arg(long, global = true)]
     write: bool,
-    /// Measures a release build (the first takes some minutes); else a debug build. `codec`, `fanout` and `compression` always do.
+    /// Measures a release build (the first takes some minutes); else a debug build. `codec`, `embedded`, `fanout` and `compression` always do.
     #[arg(long, global = true)]
     release: bool,
     #[command(subcommand)]
@@ -61,6 +63,8 @@ enum What {
     Fanout(fanout::Args),
     /// Compressed streams: bytes and processor time, once for all clients and for each by itself. Linux only.
     Compression(compression::Args),
+    /// A log in a folder: messages a second beside the store below it, and the fan-out beside that from memory.
+    Embedded(embedded::Args),
     /// The SSE codec beside other people's: speed over three shapes of events, and who reads what as the standard says.
     Codec(codec::Args),
 }
@@ -72,6 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         What::Codec(own) => own.is_whole(),
         What::Fanout(own) => own.is_whole(),
         What::Compression(own) => own.is_whole(),
+        What::Embedded(own) => own.is_whole(),
         What::Channels(_) | What::Ids => true,
     };
     ensure!(
@@ -83,6 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         What::Channels(own) => ("channels", "channels", channels::run(own, args.release)?),
         What::Ids => ("channels", "ids", ids::run(args.release)?),
         What::Compression(own) => ("compression", "compression", compression::run(own)?),
+        What::Embedded(own) => ("embedded", "embedded", embedded::run(own)?),
         What::Codec(own) => ("codec", "codec", codec::run(own)?),
         What::Fanout(own) => {
             let report = fanout::run(own)?;
