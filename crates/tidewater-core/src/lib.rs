@@ -25,6 +25,7 @@ mod epoch;
 mod error;
 mod event_from;
 mod exactly_once;
+mod following;
 pub mod memory;
 mod message;
 pub mod payload;

@@ -11,17 +11,16 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use tidewater_core::{
-    Bounds, Cursor, Delivery, Error, ErrorKind, EventFrom, Gap, GapReason, Message, NewEpoch, Outgoing,
-    PayloadMode, Result, TopicCursor,
+    Cursor, Delivery, EventFrom, Gap, GapReason, Message, Outgoing, PayloadMode, Result,
     payload::{BINARY_EVENT, TOMBSTONE_EVENT, is_reserved},
     sse::{EventName, encode_head_into},
 };
 use tokio::time::Instant;
 
 use crate::{
-    log::frame::{Anew, At, Batch, Facets, Frame, Kind, new_epoch},
+    log::frame::{Anew, At, Batch, Facets, Frame, Kind},
     settings::MapFailure,
-    wire::{self, Told, epoch_of},
+    wire::{self, Told},
 };
 
 /// The application's own step.
@@ -51,7 +50,7 @@ impl Render {
     fn message(&self, message: &Message, out: &mut BytesMut, cursor: &mut Cursor) -> Frame {
         let at = At {
             tag: message.tag,
-            epoch: epoch_of(cursor, message.tag),
+            epoch: cursor.epoch(message.tag),
             partition: message.partition,
             position: message.position.clone(),
         };
@@ -77,7 +76,7 @@ impl Render {
 
     fn gap(&self, gap: Gap, out: &mut BytesMut, cursor: &mut Cursor) -> Frame {
         wire::gap_head(out, &Told::gap(&gap));
-        let epoch = epoch_of(cursor, gap.tag);
+        let epoch = cursor.epoch(gap.tag);
         self.close(Kind::Gap(Arc::new(gap), epoch), out, cursor)
     }
 
@@ -224,7 +223,7 @@ impl Press {
             Delivery::Gap(gap) => render.gap(gap.clone(), out, cursor),
             Delivery::Epoch(new) => {
                 wire::gap_head(out, &Told::epoch(new));
-                let after = epoch_of(cursor, new.tag);
+                let after = cursor.epoch(new.tag);
                 render.close(Kind::Epoch(Arc::new(Anew { new: new.clone(), after })), out, cursor)
             }
             Delivery::Progress(to) => return self.progress(to),
@@ -261,7 +260,7 @@ impl Press {
     fn progress(&mut self, to: &Cursor) {
         self.cut();
         let before = self.cursor.clone();
-        progress(&mut self.cursor, to);
+        self.cursor.progress(to);
         if self.cursor != before {
             self.open.start = Arc::new(self.cursor.clone());
             self.done.push(Pressed::Progress(self.cursor.clone()));
@@ -281,99 +280,6 @@ impl Press {
         let bytes = Bytes::from(bytes);
         self.done.push(Pressed::Batch(Batch::new(start, end, frames, bytes, Instant::now())));
     }
-}
-
-/// Moves a cursor to after a delivery, as a [`Press`] moves its own.
-pub(crate) fn apply(delivery: &Delivery, cursor: &mut Cursor) {
-    match delivery {
-        Delivery::Message(message) => {
-            let epoch = epoch_of(cursor, message.tag);
-            cursor.advance(message.tag, epoch, message.partition, &message.position);
-        }
-        Delivery::Gap(gap) => {
-            let epoch = epoch_of(cursor, gap.tag);
-            if let Some(missing) = &gap.missing {
-                cursor.raise(gap.tag, epoch, gap.partition, missing.end);
-            }
-        }
-        Delivery::Epoch(new) => cursor.set(new_epoch(new)),
-        Delivery::Progress(to) => progress(cursor, to),
-    }
-}
-
-fn progress(cursor: &mut Cursor, to: &Cursor) {
-    for topic in to.topics() {
-        // An incarnation begins with `Delivery::Epoch` alone: progress of another one says nothing here.
-        if cursor.topic(topic.tag).is_none_or(|own| own.epoch == topic.epoch) {
-            cursor.merge(&[topic.clone()].into_iter().collect::<Cursor>());
-        }
-    }
-}
-
-/// The deliveries that tell how far `start` is from what was wanted (a source's contract, rule 3).
-///
-/// # Errors
-/// [`ErrorKind::Unavailable`] if the bounds, read just before, don't know an incarnation that the start names: the
-/// topic was made anew in between, and reading both again settles it.
-pub(crate) fn told_by_start(wanted: &Cursor, start: &Cursor, bounds: &Bounds) -> Result<Vec<Delivery>> {
-    let mut told = Vec::new();
-    for topic in start.topics() {
-        let known = bounds.topic(topic.tag).filter(|known| known.epoch.tag() == topic.epoch);
-        let known = known.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Unavailable,
-                format!("the topic with the tag {} was made anew just now", topic.tag),
-            )
-        })?;
-        match wanted.topic(topic.tag) {
-            Some(own) if own.epoch == topic.epoch && own.is_elsewhere(topic) => {
-                // How much lies between positions without an order, nobody can say.
-                told.push(Delivery::Gap(Gap {
-                    topic: known.name.clone(),
-                    tag: known.tag,
-                    partition: 0,
-                    missing: None,
-                    reason: GapReason::Lost,
-                }));
-                told.push(Delivery::Progress([topic.clone()].into_iter().collect()));
-            }
-            Some(own) if own.epoch == topic.epoch => {
-                for (partition, next) in (0..).zip(topic.offsets()) {
-                    let missing = own.offset(partition)..*next;
-                    if !missing.is_empty() {
-                        let (topic, tag) = (known.name.clone(), known.tag);
-                        let missing = Some(missing);
-                        told.push(Delivery::Gap(Gap {
-                            topic,
-                            tag,
-                            partition,
-                            missing,
-                            reason: GapReason::Retention,
-                        }));
-                    }
-                }
-            }
-            Some(_) => told.push(Delivery::Epoch(NewEpoch {
-                topic: known.name.clone(),
-                tag: known.tag,
-                epoch: known.epoch,
-                start: topic.offsets().to_vec(),
-            })),
-            None => told.push(Delivery::Progress([topic.clone()].into_iter().collect())),
-        }
-    }
-    Ok(told)
-}
-
-/// Whether a source's start goes back behind what was wanted: the log there is shorter than it was.
-pub(crate) fn is_behind(start: &Cursor, wanted: &Cursor) -> bool {
-    let behind = |topic: &TopicCursor| {
-        wanted.topic(topic.tag).is_some_and(|own| {
-            own.epoch == topic.epoch
-                && (0..).zip(own.offsets()).any(|(partition, next)| topic.offset(partition) < *next)
-        })
-    };
-    start.topics().iter().any(behind)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use serde_json::json;
 use tidewater_core::{
-    Cursor, EpochTag, Gap, GapReason, NewEpoch, TopicName, TopicTag,
+    Cursor, Gap, GapReason, NewEpoch, TopicName, TopicTag,
     payload::{CURSOR_EVENT, GAP_EVENT},
     sse::{EventName, encode_end_into, encode_head_into, encode_id_into, encode_retry_into},
 };
@@ -147,9 +147,4 @@ pub(crate) fn gaps_between(
         }
     }
     gaps
-}
-
-/// The epoch of a topic in a cursor; that of nothing if the cursor hasn't got the topic.
-pub(crate) fn epoch_of(cursor: &Cursor, tag: TopicTag) -> EpochTag {
-    cursor.topic(tag).map(|topic| topic.epoch).unwrap_or_default()
 }

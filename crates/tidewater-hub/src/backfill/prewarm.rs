@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::{at, queue::Ask, readers::Turn};
 use crate::{
     log::frame::Batch,
-    render::{Press, Pressed, apply},
+    render::{Press, Pressed},
     settings::{AllowedReplay, Prewarm},
     state::Shared,
 };
@@ -110,7 +110,7 @@ async fn read(warming: &mut [Warming], until: &Cursor) -> Result<()> {
             // Nothing new; and it would end a batch.
             continue;
         }
-        apply(&delivery, &mut cursor);
+        delivery.advance(&mut cursor);
         for own in &mut *warming {
             own.add(&delivery);
         }

@@ -3,9 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use tidewater_core::{
-    Cursor, EpochTag, Gap, NewEpoch, Next, Position, TopicCursor, TopicName, TopicTag, sse::EventName,
-};
+use tidewater_core::{Cursor, EpochTag, Gap, NewEpoch, Position, TopicName, TopicTag, sse::EventName};
 use tokio::time::Instant;
 
 use crate::encoding::packed::Packed;
@@ -91,14 +89,9 @@ impl Kind {
                     cursor.raise(gap.tag, *epoch, gap.partition, missing.end);
                 }
             }
-            Self::Epoch(anew) => cursor.set(new_epoch(&anew.new)),
+            Self::Epoch(anew) => cursor.set(anew.new.cursor()),
         }
     }
-}
-
-/// The start of a topic's new incarnation, as a cursor has it.
-pub(crate) fn new_epoch(new: &NewEpoch) -> TopicCursor {
-    TopicCursor { tag: new.tag, epoch: new.epoch.tag(), next: Next::Offsets(new.start.clone()) }
 }
 
 /// Entries that were appended together. Their bytes lie in one piece.

@@ -16,7 +16,7 @@ use tidewater_core::{Cursor, EpochTag, Gap, Position, TopicCursor, TopicTag};
 use tokio::time::Instant;
 
 use crate::log::{
-    frame::{Batch, Kind, new_epoch},
+    frame::{Batch, Kind},
     latest::Latest,
 };
 
@@ -160,7 +160,7 @@ impl Log {
         self.events += batch.frames.len();
         for (frame, seq) in batch.frames.iter().zip(batch.first..) {
             if let Kind::Epoch(anew) = &frame.kind {
-                self.epochs.push_back(Begin { seq, start: new_epoch(&anew.new), after: anew.after });
+                self.epochs.push_back(Begin { seq, start: anew.new.cursor(), after: anew.after });
             }
         }
         if let Some(latest) = &mut self.latest {

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use tidewater_core::{Cursor, Gap, GapReason};
 
 use crate::{
-    log::frame::{Anew, At, Batch, Kind, new_epoch},
+    log::frame::{Anew, At, Batch, Kind},
     select::Select,
     wire::{self, Told, gaps_between},
 };
@@ -159,5 +159,5 @@ impl Walk {
 
 /// Where an incarnation begins.
 fn begin(anew: &Anew) -> Cursor {
-    [new_epoch(&anew.new)].into_iter().collect()
+    [anew.new.cursor()].into_iter().collect()
 }

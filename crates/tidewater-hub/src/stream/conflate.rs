@@ -13,7 +13,7 @@ use tidewater_core::{Cursor, GapReason, Next, TopicCursor, TopicTag};
 use crate::{
     log::{
         Log,
-        frame::{At, Batch, Kind, new_epoch},
+        frame::{At, Batch, Kind},
         latest::{Kept, Latest, Missed},
     },
     resume::{
@@ -210,7 +210,7 @@ impl Conflation {
                 }
             }
             Kind::Epoch(anew) if step == Step::Late => {
-                let begin = [new_epoch(&anew.new)].into_iter().collect();
+                let begin = [anew.new.cursor()].into_iter().collect();
                 let name = |_| anew.new.topic.clone();
                 for (told, cursor) in gaps_between(&self.walk.cursor, &begin, GapReason::Retention, name) {
                     page.tell(&told, &cursor);

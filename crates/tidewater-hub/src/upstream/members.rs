@@ -5,12 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use tidewater_core::{Bounds, Cursor, Delivery, Error, ErrorKind, Result, TopicTag};
 use tokio::{task::yield_now, time::Instant};
 
-use crate::{
-    render::{Press, apply, is_behind, told_by_start},
-    resume::Topics,
-    state::Shared,
-    status::UpstreamState,
-};
+use crate::{render::Press, resume::Topics, state::Shared, status::UpstreamState};
 
 /// About how many bytes a batch holds: what one write to a client that is behind takes.
 const BATCH_BYTES: usize = 64 << 10;
@@ -81,12 +76,12 @@ impl Members {
     /// A subscription starts: what lies between the position and its start is told to all.
     ///
     /// # Errors
-    /// As [`told_by_start`].
+    /// As [`Bounds::told_by_start`].
     pub(super) async fn start(&mut self, start: Cursor, bounds: &Bounds) -> Result<()> {
         self.all.iter().for_each(|member| member.shared.backfill.forget());
-        match self.position.clone().filter(|position| !is_behind(&start, position)) {
+        match self.position.clone().filter(|position| !start.is_behind(position)) {
             Some(position) => {
-                let told = told_by_start(&position, &start, bounds)?;
+                let told = bounds.told_by_start(&position, &start)?;
                 self.deliver(&told).await;
             }
             None => {
@@ -130,7 +125,7 @@ impl Members {
         let mut anew = false;
         for delivery in deliveries {
             if let Some(position) = &mut self.position {
-                apply(delivery, position);
+                delivery.advance(position);
             }
             if let Delivery::Epoch(new) = delivery {
                 anew = true;
