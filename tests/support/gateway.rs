@@ -2,28 +2,19 @@
 
 use std::{
     fmt,
-    fs::File,
-    io::Write,
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
     process::{ExitStatus, Stdio},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
 };
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 use serde_json::Value;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, BufReader},
-    process::{Child, Command},
-    task::JoinHandle,
-    time::timeout,
-};
+use tokio::{process::Command, time::timeout};
 
-use crate::{PATIENCE, env, eventually, free_port, http};
+use crate::{
+    PATIENCE, env, eventually, free_port, http,
+    output::{Output, Running},
+};
 
 /// What a gateway is started with.
 #[derive(Clone, Debug)]
@@ -115,12 +106,6 @@ impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
-}
-
-#[derive(Debug)]
-struct Running {
-    child: Child,
-    readers: [JoinHandle<()>; 2],
 }
 
 impl Gateway {
@@ -250,7 +235,7 @@ impl Gateway {
             bail!("the gateway runs already");
         }
         let binary = env::gateway()?;
-        let mut child = Command::new(&binary)
+        let child = Command::new(&binary)
             .arg("serve")
             .args(&self.args)
             .envs(self.environment.0.iter().map(|(name, value)| (name, value)))
@@ -260,10 +245,7 @@ impl Gateway {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", binary.display()))?;
-        let stdout = child.stdout.take().context("no standard output")?;
-        let stderr = child.stderr.take().context("no standard error")?;
-        let readers = [self.output.read(stdout)?, self.output.read(stderr)?];
-        self.running = Some(Running { child, readers });
+        self.running = Some(self.output.of(child)?);
         Ok(())
     }
 
@@ -285,55 +267,4 @@ impl Gateway {
             up = up => up.with_context(|| format!("the gateway wrote:\n{}", output.text())),
         }
     }
-}
-
-impl Running {
-    /// Until all that the process wrote has been read.
-    async fn drain(&mut self) -> Result<()> {
-        for reader in &mut self.readers {
-            timeout(PATIENCE, reader)
-                .await
-                .context("what the gateway started lives on and holds its output")??;
-        }
-        Ok(())
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-struct Output(Arc<Mutex<String>>);
-
-impl Output {
-    fn read(&self, from: impl AsyncRead + Send + Unpin + 'static) -> Result<JoinHandle<()>> {
-        let text = self.0.clone();
-        let mut kept = kept()?;
-        Ok(tokio::spawn(async move {
-            let mut lines = BufReader::new(from);
-            let mut line = Vec::new();
-            while matches!(lines.read_until(b'\n', &mut line).await, Ok(1..)) {
-                text.lock().unwrap_or_else(PoisonError::into_inner).push_str(&String::from_utf8_lossy(&line));
-                if let Some(Err(error)) = kept.as_mut().map(|kept| kept.write_all(&line)) {
-                    eprintln!("TIDEWATER_TEST_OUTPUT: {error}");
-                }
-                line.clear();
-            }
-        }))
-    }
-
-    fn text(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// A file for what a gateway writes, in the folder `TIDEWATER_TEST_OUTPUT` if that names one: `cargo xtask test` looks
-/// there for secrets.
-fn kept() -> Result<Option<File>> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let Some(folder) = std::env::var_os("TIDEWATER_TEST_OUTPUT").filter(|folder| !folder.is_empty()) else {
-        return Ok(None);
-    };
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test").replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let path = Path::new(&folder).join(format!("gateway-{test}-{}-{count}", std::process::id()));
-    File::create(&path).map(Some).with_context(|| path.display().to_string())
 }

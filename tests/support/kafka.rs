@@ -231,6 +231,29 @@ impl Topic {
         }
     }
 
+    /// Reads all that a partition holds, in its order, without what transactions have aborted: the keys, headers and
+    /// payloads, as [`consume`](Self::consume) has them. kcat does it.
+    ///
+    /// # Errors
+    /// If kcat fails.
+    pub async fn consume_all(&self, partition: u32) -> Result<Vec<(String, String, String)>> {
+        let mut kcat = self.kcat("-C");
+        kcat.args(["-p", &partition.to_string(), "-o", "beginning", "-q", "-e"]);
+        kcat.args(["-X", "isolation.level=read_committed", "-f", "%k\\x01%h\\x01%s\\x02"])
+            .stdin(Stdio::null());
+        let output = timeout(PATIENCE, kcat.output()).await.context("kcat hangs")??;
+        ensure!(output.status.success(), "kcat: {}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout)?;
+        let messages =
+            text.split_terminator('\x02').map(
+                |message| match message.split('\x01').collect::<Vec<_>>()[..] {
+                    [key, headers, payload] => Ok((key.into(), headers.into(), payload.into())),
+                    _ => bail!("kcat printed {message:?}"),
+                },
+            );
+        messages.collect()
+    }
+
     fn kcat(&self, mode: &str) -> Command {
         let mut command = Command::new("kcat");
         command.args([mode, "-b", &self.broker, "-t", &self.name]);

@@ -35,6 +35,8 @@ mod nats_server;
 mod nats_wire;
 pub mod npm;
 mod oracle;
+mod output;
+mod pipe;
 mod ports;
 mod process;
 #[cfg(feature = "tls")]
@@ -57,6 +59,7 @@ pub use kafka_transactions::Transactions;
 pub use nats_server::NatsServer;
 pub use nats_wire::Producer as NatsProducer;
 pub use oracle::{Holes, Offset, Oracle};
+pub use pipe::{Pipe, PipeBuilder};
 pub use ports::free_port;
 #[cfg(feature = "tls")]
 pub use proxy::{Make, Proxy, ProxyBuilder};

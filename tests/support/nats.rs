@@ -139,4 +139,12 @@ impl Stream {
     pub async fn message(&self, sequence: u64) -> Result<Published> {
         nats_client::message(&self.server, &self.name, sequence).await
     }
+
+    /// All that it holds, in its order, with the client library.
+    ///
+    /// # Errors
+    /// If there is no such stream.
+    pub async fn messages(&self) -> Result<Vec<Published>> {
+        nats_client::messages(&self.server, &self.name).await
+    }
 }

@@ -5,11 +5,11 @@
 #[cfg(feature = "nats")]
 pub use real::Listener;
 #[cfg(feature = "nats")]
-pub(crate) use real::{answers, create, delete, forget_before, message};
+pub(crate) use real::{answers, create, delete, forget_before, message, messages};
 #[cfg(not(feature = "nats"))]
 pub use without::Listener;
 #[cfg(not(feature = "nats"))]
-pub(crate) use without::{answers, create, delete, forget_before, message};
+pub(crate) use without::{answers, create, delete, forget_before, message, messages};
 
 /// A message as another client of the server sees it.
 #[derive(Debug)]
@@ -104,6 +104,17 @@ mod real {
         Ok(published(message.payload.into(), Some(&message.headers)))
     }
 
+    pub(crate) async fn messages(server: &str, name: &str) -> Result<Vec<Published>> {
+        let mut stream = context(server).await?.get_stream(name).await?;
+        let held = stream.info().await?.state.clone();
+        let mut messages = Vec::new();
+        for sequence in held.first_sequence.max(1)..=held.last_sequence {
+            let message = stream.get_raw_message(sequence).await.context("reading the message")?;
+            messages.push(published(message.payload.into(), Some(&message.headers)));
+        }
+        Ok(messages)
+    }
+
     async fn context(server: &str) -> Result<jetstream::Context> {
         let client = async_nats::connect(server).await.with_context(|| server.to_owned())?;
         Ok(jetstream::new(client))
@@ -160,6 +171,10 @@ mod without {
     }
 
     pub(crate) async fn message(_: &str, name: &str, _: u64) -> Result<Published> {
+        bail!("cannot read {name}: {WITHOUT}")
+    }
+
+    pub(crate) async fn messages(_: &str, name: &str) -> Result<Vec<Published>> {
         bail!("cannot read {name}: {WITHOUT}")
     }
 }

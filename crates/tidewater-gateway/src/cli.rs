@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{check, cursor, decode, encode, health, plugins, serve, tail},
+    commands::{check, cursor, decode, encode, health, pipe, plugins, serve, tail},
     version::LONG,
 };
 
@@ -28,6 +28,7 @@ pub(crate) enum Command {
     Serve(serve::Args),
     Check(check::Args),
     Tail(tail::Args),
+    Pipe(pipe::Args),
     Cursor(cursor::Args),
     Decode(decode::Args),
     Encode(encode::Args),
@@ -47,6 +48,8 @@ Examples:
       what a file says; `tidewater check` says what is wrong with it
   tidewater tail http://127.0.0.1:8080/channels/orders
       its events on the terminal
+  tidewater pipe embedded:./data kafka://localhost:9092/orders
+      everything that is in one, into the other, and what comes
   tidewater COMMAND --help
       what a command takes, with examples
 

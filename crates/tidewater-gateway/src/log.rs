@@ -1,6 +1,9 @@
 //! Logs: to standard error, so that standard output stays what a command is for.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use tracing_subscriber::EnvFilter;
 
@@ -18,7 +21,7 @@ pub(crate) fn init(filter: Option<&str>, command: &Command) -> Result<(), Failur
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
+        .with_writer(|| Below)
         // What reads standard error may end first. To say so there would panic in whatever had something to log.
         .log_internal_errors(false)
         .init();
@@ -31,6 +34,42 @@ fn default(command: &Command) -> &'static str {
         // The frameworks narrate each request, and warp calls each page that goes an error; what matters of theirs
         // comes back as an error. So does the store of embedded logs.
         Command::Serve(_) => "info,fjall=warn,lsm_tree=warn,rocket=error,salvo_core=warn,warp::server=off",
+        // A pipe is a server without clients; what it promises is told all the same.
+        Command::Pipe(_) => "warn,tidewater::pipe=info",
         _ => "warn",
+    }
+}
+
+/// Whether the last line of the terminal is a drawn one.
+static DRAWN: AtomicBool = AtomicBool::new(false);
+
+/// Draws a line of standard error, a terminal, over the one that was drawn last. No log is written into it.
+pub(crate) fn draw(line: &str) -> io::Result<()> {
+    let mut to = io::stderr().lock();
+    DRAWN.store(true, Ordering::Relaxed);
+    write!(to, "\r\x1b[K{line}")?;
+    to.flush()
+}
+
+/// Takes away what was drawn.
+pub(crate) fn undraw() -> io::Result<()> {
+    let mut to = io::stderr().lock();
+    if DRAWN.swap(false, Ordering::Relaxed) {
+        to.write_all(b"\r\x1b[K")?;
+    }
+    to.flush()
+}
+
+/// Standard error, below whatever was drawn there.
+struct Below;
+
+impl Write for Below {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        undraw()?;
+        io::stderr().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }

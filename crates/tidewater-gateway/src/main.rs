@@ -17,7 +17,10 @@ mod config;
 mod failure;
 mod log;
 mod output;
+mod pipe;
 mod serve;
+mod signals;
+mod since;
 mod tail;
 mod version;
 
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => commands::serve::run(args),
         Command::Check(args) => check::run(&args),
         Command::Tail(args) => commands::tail::run(args),
+        Command::Pipe(args) => commands::pipe::run(args),
         Command::Cursor(args) => cursor::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Encode(args) => encode::run(&args),

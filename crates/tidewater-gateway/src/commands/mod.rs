@@ -5,6 +5,7 @@ pub(crate) mod cursor;
 pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod health;
+pub(crate) mod pipe;
 pub(crate) mod plugins;
 pub(crate) mod serve;
 pub(crate) mod tail;

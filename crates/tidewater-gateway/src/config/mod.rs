@@ -59,6 +59,7 @@ pub(crate) use self::{
     server::{Listening, ServerConfig},
     setting::duration,
     show::show,
+    url::Url,
 };
 use self::{
     given::{Given, Origin, Table, Value, Wrong},

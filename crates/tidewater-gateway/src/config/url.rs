@@ -20,6 +20,9 @@ pub(crate) struct Url {
 }
 
 impl Url {
+    /// The scheme of logs in memory.
+    pub(crate) const MEMORY: &str = "memory";
+
     /// Reads a URL. `${NAME}` may stand before the `?` here; behind it the plugin puts the variables in itself, each
     /// within its parameter.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
@@ -47,18 +50,18 @@ impl Url {
     }
 
     /// `memory`, `kafka`
-    fn scheme(&self) -> &str {
+    pub(crate) fn scheme(&self) -> &str {
         &self.scheme
     }
 
     /// Whether it is a log of this process's own, to which nobody publishes but through it.
     pub(crate) fn is_own(&self) -> bool {
-        [MEMORY, EMBEDDED].contains(&self.scheme())
+        [Self::MEMORY, EMBEDDED].contains(&self.scheme())
     }
 
     /// Gives a log in memory that has no name this one.
     pub(crate) fn named(mut self, name: &str) -> Self {
-        if self.scheme != MEMORY {
+        if self.scheme != Self::MEMORY {
             return self;
         }
         if let Some((scheme, rest)) = self.text.split_once(':')
@@ -71,8 +74,6 @@ impl Url {
     }
 }
 
-/// The scheme of logs in memory.
-const MEMORY: &str = "memory";
 /// The scheme of logs in a folder.
 const EMBEDDED: &str = "embedded";
 

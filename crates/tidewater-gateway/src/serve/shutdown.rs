@@ -1,18 +1,17 @@
 //! From a signal to the end.
 
-use std::{io, process, sync::Arc, time::Duration};
+#[cfg(any(feature = "warp", feature = "salvo"))]
+use std::time::Duration;
+use std::{process, sync::Arc};
 
 use tokio::sync::watch;
 
 use super::site::Site;
-use crate::failure::Failure;
+use crate::{failure::Failure, signals::Signals};
 
 /// How long connections that carry no stream may take to end, once the streams are gone.
 #[cfg(any(feature = "warp", feature = "salvo"))]
 pub(super) const LINGER: Duration = Duration::from_secs(2);
-
-/// Signals so close to each other are one.
-const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 /// Waits for Ctrl-C or SIGTERM, then drains the hub. Clones wait for the same.
 #[derive(Clone, Debug)]
@@ -33,21 +32,9 @@ impl Shutdown {
                 // The server's own end is bounded too, and as open to impatience.
                 std::future::pending::<()>().await;
             };
-            let again = async {
-                // Who signals a whole group of processes, as shells and supervisors do, can hit one twice.
-                let same = tokio::time::sleep(SAME_SIGNAL);
-                tokio::pin!(same);
-                loop {
-                    tokio::select! {
-                        () = &mut same => break,
-                        () = signals.next() => {}
-                    }
-                }
-                signals.next().await;
-            };
             tokio::select! {
                 () = drain => {}
-                () = again => process::exit(1),
+                () = signals.again() => process::exit(1),
             }
         });
         Ok(Self(receiver))
@@ -61,40 +48,5 @@ impl Shutdown {
         if self.0.wait_for(|drained| *drained).await.is_err() {
             std::future::pending::<()>().await;
         }
-    }
-}
-
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals(tokio::signal::windows::CtrlC);
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        tokio::signal::windows::ctrl_c().map(Self)
-    }
-
-    async fn next(&mut self) {
-        self.0.recv().await;
     }
 }

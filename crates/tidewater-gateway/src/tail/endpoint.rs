@@ -8,8 +8,8 @@ use tidewater::{
     sse::Limits,
 };
 
-use super::{percent_encoded, printer::Printer, too_long};
-use crate::failure::Failure;
+use super::{printer::Printer, too_long};
+use crate::{failure::Failure, since::percent_encoded};
 
 /// Three heartbeats of Tidewater's endpoints.
 const READ_TIMEOUT: Duration = Duration::from_secs(45);

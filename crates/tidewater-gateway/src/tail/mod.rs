@@ -4,8 +4,6 @@ mod endpoint;
 mod printer;
 mod source;
 
-use std::fmt;
-
 pub(crate) use endpoint::Endpoint;
 pub(crate) use source::Channels;
 
@@ -45,9 +43,4 @@ fn too_long(limit: usize) -> Failure {
     Failure::runtime(format_args!(
         "an event of the stream is longer than {limit} bytes, which is more than is kept"
     ))
-}
-
-/// Everything but letters and digits escaped.
-fn percent_encoded(text: &str) -> impl fmt::Display {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
 }

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use http::{HeaderMap, Method};
 use tidewater::{
     Channel, Hub, PayloadMode, Resume, Select, Start, UpstreamState,
     plugin::open_source,
     sse::{DecodeError, Decoder},
 };
 
-use super::{percent_encoded, printer::Printer, too_long};
-use crate::failure::Failure;
+use super::{printer::Printer, too_long};
+use crate::{failure::Failure, since};
 
 /// What is waited until the stream says otherwise.
 const RETRY: Duration = Duration::from_secs(1);
@@ -26,7 +25,7 @@ pub(crate) struct Channels {
 impl Channels {
     /// Opens the source. Inside a runtime.
     pub(crate) fn open(url: &str, since: Option<&str>, payload: PayloadMode) -> Result<Self, Failure> {
-        let start = since.map(start).transpose()?;
+        let start = since.map(|text| since::start("--since", text)).transpose()?;
         let channel =
             Hub::new().channel("tail").source(open_source(url)?).payload(payload).retry(RETRY).open()?;
         Ok(Self { channel, start })
@@ -76,12 +75,4 @@ fn too_much(error: DecodeError) -> Failure {
         DecodeError::LineTooLong { limit } | DecodeError::EventTooLong { limit } => too_long(limit),
         other => Failure::runtime(other),
     }
-}
-
-/// Reads `--since` as the endpoint reads `?since=`.
-fn start(text: &str) -> Result<Start, Failure> {
-    let query = format!("since={}", percent_encoded(text));
-    let read = tidewater::http::Resume::from_head(&Method::GET, Some(&query), &HeaderMap::new());
-    let resume = read.map_err(|error| Failure::usage(format_args!("--since: {error}")))?;
-    Ok(Resume::from(resume).start.unwrap_or_default())
 }
