@@ -105,12 +105,12 @@ mod checkpoints {
     fn the_checkpoint_of_another_is_refused_and_left_alone() {
         let checkpoint = place("pipe-other.json");
         let there = format!(
-            r#"{{"version":1,"id":"mine","source":"sse+http://h/a","sink":"{SINK}","promise":"at least once","cursor":"AQ",
+            r#"{{"version":1,"id":"mine","source":"sse://h/a","sink":"{SINK}","promise":"at least once","cursor":"AQ",
             "complete":true,"at":"2026-01-31T12:00:00Z","messages":1,"bytes":1,"gaps":0,"rejected":0}}"#
         );
         fs::write(&checkpoint, &there).unwrap();
         for (args, parts) in [
-            (&["sse+http://h/b", SINK][..], &["its source is sse+http://h/a", "sse+http://h/b"][..]),
+            (&["sse+http://h/b", SINK][..], &["its source is sse://h/a", "sse://h/b"][..]),
             (&["sse+http://h/a", "kafka://127.0.0.1:1/x"], &["its sink is", "/sink", "/x"]),
             (&["sse+http://h/a", SINK, "--id", "yours"], &["\"mine\"", "\"yours\""]),
         ] {
