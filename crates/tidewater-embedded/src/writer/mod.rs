@@ -46,6 +46,7 @@ pub(crate) fn run(log: Identity, gate: &Mutex<()>, tail: Arc<Tail>, requests: &R
         log,
         tail,
         open: None,
+        opened: Instant::now(),
         failed: None,
         looked: Instant::now(),
         numbers: HashMap::new(),
@@ -82,6 +83,8 @@ struct Writer {
     log: Identity,
     tail: Arc<Tail>,
     open: Option<Open>,
+    /// When it was opened last.
+    opened: Instant,
     /// Why it is not open, and since when.
     failed: Option<(Failure, Instant)>,
     /// When it last looked after what is there.
@@ -237,6 +240,7 @@ impl Writer {
                 info!(log = %self.log, first = ends.first, end = ends.end, "opened");
                 self.tail.open(store, &ends);
                 self.open = Some(open);
+                self.opened = Instant::now();
                 self.failed = None;
                 Ok(())
             }
@@ -258,6 +262,10 @@ impl Writer {
         done.inspect_err(|failure| {
             warn!(log = %self.log, "{}; the store is opened again", failure.error());
             self.abandon();
+            // One that fails as soon as it is open (a disk that stays full) is not opened for each message.
+            if self.opened.elapsed() < PAUSE {
+                self.failed = Some((failure.clone(), Instant::now()));
+            }
         })
     }
 

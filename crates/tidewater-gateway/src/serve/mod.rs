@@ -38,10 +38,13 @@ use site::{Served, Site};
 
 use crate::{
     access::AccessLog,
-    config::{Config, Flags, Listen},
+    config::{Config, Flags, Listen, Listening},
     failure::{Failure, warn},
     output::Output,
 };
+
+/// How long what was published may take until it is safe, at the end.
+const FLUSH: Duration = Duration::from_secs(2);
 
 /// Serves until a signal ends it, then drains.
 pub(crate) fn run(config: Config, flags: Flags) -> Result<(), Failure> {
@@ -62,11 +65,24 @@ async fn serve(config: Config, flags: Flags, access: AccessLog) -> Result<(), Fa
     let server = config.server.listening.clone();
     let connections = listen::connections(server.max_connections.0);
     let site = Arc::new(Site::open(config, connections, access)?);
+    let done = listen(site.clone(), &server, connections, flags).await;
+    // Nobody publishes any more.
+    site.flush(FLUSH).await;
+    done
+}
+
+/// Serves until it has drained.
+async fn listen(
+    site: Arc<Site>,
+    server: &Listening,
+    connections: usize,
+    flags: Flags,
+) -> Result<(), Failure> {
     Feed::run(&site);
     let shutdown = Shutdown::new(site.clone())?;
     reload::on_hangup(site.clone(), flags)?;
     if server.kind.counts_connections() {
-        return direct::serve(site, &server, connections, shutdown).await;
+        return direct::serve(site, server, connections, shutdown).await;
     }
     // The others listen on one address, as the configuration has made sure.
     let [Listen::Tcp { address, tls: false }] = server.listen.as_slice() else {

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use tidewater::{
     Channel, Error, Hub,
     http::{Authorizer, Cors, Endpoint, Limits, Observer, Tally},
@@ -121,6 +122,22 @@ impl Site {
     pub(super) async fn drain(&self) {
         let deadline = self.now().drain_timeout();
         tokio::join!(self.hub.drain(deadline), self.feed.hub().drain(deadline));
+    }
+
+    /// Waits until the sinks have all that was published, and as safe as they can keep it.
+    pub(super) async fn flush(&self, limit: Duration) {
+        let now = self.now();
+        let flushes = now.channels.iter().filter_map(|served| {
+            let sink = served.channel().sink()?;
+            Some(async move {
+                match tokio::time::timeout(limit, sink.flush()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(channel = served.name(), %error, "could not flush"),
+                    Err(_) => tracing::warn!(channel = served.name(), "it took too long to flush"),
+                }
+            })
+        });
+        join_all(flushes).await;
     }
 
     pub(super) fn limits(&self) -> &Limits {
