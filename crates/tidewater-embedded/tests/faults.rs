@@ -95,6 +95,7 @@ async fn a_damaged_store_is_told_and_never_read_as_less() {
     let log = open(&path);
     // Some in tables, some in the journal alone.
     send_many(&log, 700, 10_000).await;
+    send_many(&log, 3000, 10).await;
     let whole = all(&log).await;
     closed(log, &path).await;
     let tables: Vec<_> = files(&path.join("store"), "")
@@ -105,9 +106,16 @@ async fn a_damaged_store_is_told_and_never_read_as_less() {
     assert!(!tables.is_empty() && !journals.is_empty(), "{tables:?} {journals:?}");
     let (mut told, mut unharmed) = (0, 0);
     for file in tables.iter().chain(&journals) {
-        let length = fs::metadata(file).unwrap().len().min(7_300_000);
-        for part in 0..12 {
-            let (place, mut byte) = (length * part / 12 + fastrand::u64(0..length / 12), [0]);
+        let bytes = fs::read(file).unwrap();
+        // One that was begun when the store was closed.
+        let Some(length) = bytes.iter().rposition(|byte| *byte != 0) else { continue };
+        let length = length as u64;
+        // All over it, and among the small messages at the end of the journal, where heads of records are hit.
+        let anywhere = (0..10).map(|part| length * part / 10..length * (part + 1) / 10);
+        let small = (0..16).filter(|_| journals.contains(file));
+        let small = small.map(|part| length - 10_000 * (part + 1)..length - 10_000 * part);
+        for range in anywhere.chain(small) {
+            let (place, mut byte) = (fastrand::u64(range), [0]);
             let open_file = OpenOptions::new().read(true).write(true).open(file).unwrap();
             open_file.read_exact_at(&mut byte, place).unwrap();
             let copy = copied(&path, folder.path());
