@@ -26,17 +26,16 @@ const ROUNDS: u64 = 20;
 /// That publish at the same time.
 const PUBLISHERS: u64 = 8;
 
-fn settings(sync: SyncPolicy) -> Settings {
-    let retain = Retain { events: None, bytes: None, age: None };
-    Settings { sync, retain, topic: None }
-}
-
-fn policy(name: &str) -> SyncPolicy {
-    match name {
+/// What a log is opened with, by a name.
+fn settings(name: &str) -> Settings {
+    let sync = match name {
         "always" => SyncPolicy::Always,
-        "os" => SyncPolicy::Os,
+        "os" | "short" => SyncPolicy::Os,
         _ => SyncPolicy::Every(Duration::from_millis(5)),
-    }
+    };
+    // More than is written, in parts of 8 MiB; and less, so that parts are removed all the time.
+    let bytes = Some(if name == "short" { 12 << 20 } else { 128 << 20 });
+    Settings { sync, retain: Retain { events: None, bytes, age: None }, topic: None }
 }
 
 /// Not a test of its own: what the others start, and kill.
@@ -46,7 +45,7 @@ fn child() {
     let (round, sync) = (env::var(ROUND).unwrap(), env::var(SYNC).unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let log = EmbeddedLog::open(path, settings(policy(&sync))).unwrap();
+        let log = EmbeddedLog::open(path, settings(&sync)).unwrap();
         let round = Arc::new(round);
         let publishers = (0..PUBLISHERS).map(|publisher| {
             let (log, round) = (log.clone(), round.clone());
@@ -84,7 +83,7 @@ async fn survives(sync: &'static str) {
     for round in 0..ROUNDS {
         let mut child = spawn(&path, round, sync);
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let wanted = fastrand::usize(1..400);
+        let wanted = fastrand::usize(1..if sync == "short" { 1500 } else { 400 });
         let told = tokio::task::spawn_blocking(move || {
             let mut told = Vec::new();
             let mut killed = false;
@@ -120,25 +119,27 @@ async fn check(
     round: u64,
     epoch: &mut Option<tidewater_core::Epoch>,
 ) {
-    let log = EmbeddedLog::open(path, settings(policy(sync))).unwrap();
+    let log = EmbeddedLog::open(path, settings(sync)).unwrap();
     let found = log.source().bounds().await.unwrap().topics[0].epoch;
     assert_eq!(*epoch.get_or_insert(found), found);
-    let there = common::all(&log).await;
+    let (first, there) = (common::bounds(&log).await.start, common::all(&log).await);
     let mut next = std::collections::HashMap::new();
     for (index, (offset, text)) in there.iter().enumerate() {
-        assert_eq!(*offset, index as u64, "offsets follow each other");
+        assert_eq!(*offset, first + index as u64, "offsets follow each other");
         let mut parts = text.split('.');
         let mut number = || parts.next().unwrap().parse::<u64>().unwrap();
         let (of, publisher, n) = (number(), number(), number());
         assert!(of <= round && publisher < PUBLISHERS, "foreign: {text}");
-        let expected = next.entry((of, publisher)).or_insert(0);
+        let expected = next.entry((of, publisher)).or_insert(if first == 0 { 0 } else { n });
         assert_eq!(n, *expected, "once, and in the order of {of}.{publisher}");
         *expected += 1;
     }
-    for (offset, name) in answered {
-        let (_, text) = there.get(*offset as usize).unwrap_or_else(|| panic!("{name} at {offset} was lost"));
+    for (offset, name) in answered.iter().filter(|(offset, _)| *offset >= first) {
+        let (_, text) =
+            there.get((*offset - first) as usize).unwrap_or_else(|| panic!("{name} at {offset} was lost"));
         assert!(text.starts_with(&format!("{name}.")), "{name} was at {offset}, and now {text:.20} is");
     }
+    assert!(sync != "short" || round < 15 || first > 0, "nothing was removed");
     common::closed(log, path).await;
 }
 
@@ -158,13 +159,18 @@ async fn synced_by_the_kernel_what_was_answered_survives_a_kill() {
 }
 
 #[tokio::test]
+async fn what_retention_keeps_survives_a_kill_in_the_middle_of_it() {
+    survives("short").await;
+}
+
+#[tokio::test]
 async fn a_second_process_is_told_at_once_who_has_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     let mut child = spawn(&path, 0, "os");
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     while !lines.next().unwrap().unwrap().contains("answered") {}
-    let log = EmbeddedLog::open(&path, settings(SyncPolicy::Os)).unwrap();
+    let log = EmbeddedLog::open(&path, settings("os")).unwrap();
     let start = std::time::Instant::now();
     for error in [common::send(&log, "x").await.unwrap_err(), log.source().bounds().await.unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
