@@ -233,7 +233,7 @@ impl Engine {
         let mut cursor = self.confirmed.clone().unwrap_or(begins);
         self.confirmed.get_or_insert_with(|| cursor.clone());
         self.show();
-        self.progress.asked(Some(&bounds));
+        self.progress.asked(Some(bounds));
         self.checkpoint.complete = false;
         self.save()?;
         loop {

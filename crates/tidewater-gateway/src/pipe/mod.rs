@@ -84,8 +84,10 @@ pub(crate) async fn run(pipe: Pipe) -> Result<(), Failure> {
         Ok(Ended::Stopped) => "stopped: ",
         Err(_) => "",
     };
-    let through = display::Through(since(before, engine.checkpoint.counts));
-    display::summary(&format_args!("{how}{through} in {:.1?}", began.elapsed()));
+    let through = since(before, engine.checkpoint.counts);
+    if ended.is_ok() || through != Counts::default() {
+        display::summary(&format_args!("{how}{} in {:.1?}", display::Through(through), began.elapsed()));
+    }
     ended.map(|_| ())
 }
 
