@@ -48,6 +48,7 @@ pub(super) struct Checkpoint {
 
 /// How often a message arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::enum_variant_names, reason = "that is what everybody calls them")]
 pub(super) enum Promise {
     /// The sink keeps the position.
     #[serde(rename = "exactly once")]
