@@ -103,6 +103,20 @@ mod tests {
         exactly_once::run(&Folders(tempfile::tempdir().unwrap(), AtomicU64::new(0))).await;
     }
 
+    /// So one that was taken over from is never taken for who took over, in whatever thread that writes.
+    #[tokio::test]
+    async fn numbers_are_given_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut numbers = std::collections::HashSet::new();
+        for _ in 0..3 {
+            let log = EmbeddedLog::open(folder.path().join("x"), Settings::default()).unwrap();
+            for _ in 0..2 {
+                let (_, number) = log.ask(|answer| Request::TakeOver("w".to_owned(), answer)).await.unwrap();
+                assert!(numbers.insert(number), "{number} is given twice");
+            }
+        }
+    }
+
     /// The cursor goes with the newest part of the log, and stays when what it was written with is long gone.
     #[tokio::test]
     async fn a_position_outlives_its_messages_and_the_process() {

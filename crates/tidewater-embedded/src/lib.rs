@@ -54,7 +54,7 @@ pub use self::{
 /// The kind of source, as its tags are made from.
 pub const KIND: &str = "embedded";
 
-/// The largest message, in bytes of key, headers and payload together: 32 MiB.
+/// The largest message, in bytes of key, headers, payload and the name of its topic together: 32 MiB.
 pub const MAX_MESSAGE: usize = 32 << 20;
 
 const CAPABILITIES: Capabilities =

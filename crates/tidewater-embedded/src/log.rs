@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::{
         Arc, LazyLock, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -71,12 +71,14 @@ impl EmbeddedLog {
     /// Nothing is opened yet, nor made: that is done when something is first asked.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if it is open here with other settings, or for a path that is none.
+    /// [`ErrorKind::Config`] if it is open here with other settings, for a path that is none, and for settings out of their
+    /// bounds.
     pub fn open(path: impl AsRef<Path>, settings: Settings) -> Result<Self> {
         static KNOWN: LazyLock<Mutex<HashMap<PathBuf, Known>>> = LazyLock::new(Mutex::default);
 
         let path = path.as_ref();
         let shown = path.display().to_string();
+        settings.check().map_err(|error| error.context(format!("{KIND}:{shown}")))?;
         let canonical = canonical(path).map_err(|error| {
             Error::new(ErrorKind::Config, format!("{KIND}:{shown}: it is no path of a folder: {error}"))
         })?;
@@ -287,10 +289,21 @@ fn canonical(path: &Path) -> std::io::Result<PathBuf> {
     for there in whole.ancestors() {
         if let Ok(found) = there.canonicalize() {
             return Ok(match whole.strip_prefix(there) {
-                Ok(rest) if !rest.as_os_str().is_empty() => found.join(rest),
-                _ => found,
+                Ok(rest) => joined(found, rest),
+                Err(_) => found,
             });
         }
     }
     Ok(whole)
+}
+
+/// What is not there yet can't be a link, so `..` is what is before it.
+fn joined(mut there: PathBuf, rest: &Path) -> PathBuf {
+    for part in rest.components() {
+        match part {
+            Component::ParentDir => _ = there.pop(),
+            other => there.push(other),
+        }
+    }
+    there
 }

@@ -29,16 +29,16 @@ pub enum SyncPolicy {
     /// Before it is answered. All that waits is synced at once.
     #[default]
     Always,
-    /// So often at most, and this long after it was answered at the latest.
+    /// So often at most, and this long after it was answered at the latest: from 1 ms to 1 h.
     Every(Duration),
-    /// When the kernel decides to: some ten seconds later, mostly.
+    /// When the kernel decides to: some 30 s later, mostly.
     Os,
 }
 
 /// What is kept. The oldest go first, whichever bound is passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retain {
-    /// The most messages; `None`: any number.
+    /// The most messages, 1 at least; `None`: any number.
     pub events: Option<u64>,
     /// The most bytes, as they stand in the store; `None`: any number. The newest message is kept whatever its size.
     pub bytes: Option<u64>,
@@ -85,6 +85,29 @@ impl Settings {
             return Err(wrong("topic", "", "a name"));
         }
         Ok(Self { sync, retain, topic: topic.map(TopicName::from) })
+    }
+}
+
+impl Settings {
+    /// Refuses what the parameters of a URL can't say either.
+    pub(crate) fn check(&self) -> Result<()> {
+        let config = |message: String| Err(Error::new(ErrorKind::Config, message));
+        match self.sync {
+            SyncPolicy::Every(every) if !(INTERVALS.0..=INTERVALS.1).contains(&every) => {
+                return config(format!("a sync every {every:?} is asked for: name a time from 1ms to 1h"));
+            }
+            _ => {}
+        }
+        let Retain { events, bytes, age } = self.retain;
+        if events == Some(0) || bytes == Some(0) || age == Some(Duration::ZERO) {
+            return config(format!("{self} keeps nothing: name more than 0, or None for everything"));
+        }
+        if self.topic.as_ref().is_some_and(|topic| topic.is_empty()) {
+            return config(
+                "the topic's name is empty: give it one, or None for that of the folder".to_owned(),
+            );
+        }
+        Ok(())
     }
 }
 
@@ -150,6 +173,22 @@ mod tests {
         assert_eq!(settings.to_string(), all);
         assert_eq!(read("retain_bytes=all").unwrap().retain.bytes, None);
         assert_eq!(read("sync=os").unwrap().sync, SyncPolicy::Os);
+    }
+
+    #[test]
+    fn settings_out_of_their_bounds_are_refused_by_hand_too() {
+        let retain = |retain: Retain| Settings { retain, ..Settings::default() };
+        for settings in [
+            Settings { sync: SyncPolicy::Every(Duration::MAX), ..Settings::default() },
+            Settings { sync: SyncPolicy::Every(Duration::ZERO), ..Settings::default() },
+            Settings { topic: Some(TopicName::from("")), ..Settings::default() },
+            retain(Retain { events: Some(0), ..Retain::default() }),
+            retain(Retain { bytes: Some(0), ..Retain::default() }),
+            retain(Retain { age: Some(Duration::ZERO), ..Retain::default() }),
+        ] {
+            let error = crate::EmbeddedLog::open("x", settings).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        }
     }
 
     #[test]

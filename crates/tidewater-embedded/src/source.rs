@@ -10,7 +10,7 @@ use tidewater_core::{
 };
 use tokio::sync::watch;
 
-use crate::{CAPABILITIES, EmbeddedLog, KIND, failure::Failure, tail::Place};
+use crate::{CAPABILITIES, EmbeddedLog, KIND, failure::Failure, store::Store, tail::Place};
 
 /// The most messages taken out of memory at once.
 const BATCH: usize = 256;
@@ -90,23 +90,41 @@ enum Found {
 
 impl Reader {
     async fn start(log: &EmbeddedLog, subscription: &Subscription) -> Result<Self> {
+        loop {
+            let place = log.place().await?;
+            if let Some(started) = Self::start_at(log, place, subscription).await? {
+                return Ok(started);
+            }
+        }
+    }
+
+    /// `None` if it is another log by now.
+    async fn start_at(
+        log: &EmbeddedLog,
+        place: Arc<Place>,
+        subscription: &Subscription,
+    ) -> Result<Option<Self>> {
         let moved = log.0.tail.moved();
-        let place = log.place().await?;
-        let (first, end) = (place.first, place.end);
+        let (epoch, first, end) = (place.epoch, place.first, place.end);
         let wanted = subscription.after.as_ref().and_then(|cursor| cursor.topic(place.tag));
         let next = match (wanted, subscription.start) {
             (Some(wanted), _) if wanted.epoch == place.epoch.tag() => wanted.offset(0).clamp(first, end),
             (Some(_), _) | (None, Start::Earliest) => first,
             (None, Start::Latest) => end,
             (None, Start::Time(time)) => {
-                let found = log.read(move |store| store.at_time(first..end, time)).await?;
-                found.ok_or_else(|| {
+                let look = move |store: &Store| match store.epoch == epoch {
+                    true => store.at_time(first..end, time).map(Some),
+                    false => Ok(None),
+                };
+                let found = log.read(look).await?.ok_or_else(|| {
                     log.failed(&Failure::unavailable("it was closed while a time was looked for"))
-                })?
+                })?;
+                let Some(found) = found else { return Ok(None) };
+                found
             }
         };
-        let (log, epoch) = (log.clone(), place.epoch);
-        Ok(Self { log, place, epoch, next, taken: VecDeque::new(), moved })
+        let log = log.clone();
+        Ok(Some(Self { log, place, epoch, next, taken: VecDeque::new(), moved }))
     }
 
     /// Cancel safe: nothing is taken out before an await, and what is read from the disk is read again.

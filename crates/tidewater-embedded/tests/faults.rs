@@ -49,6 +49,9 @@ async fn folders_that_are_none_are_refused() {
     refused(&path.join("file"), ErrorKind::Config, "it is no folder").await;
     refused(path, ErrorKind::Config, "\"file\"").await;
 
+    std::os::unix::fs::symlink(path.join("nothing"), path.join("link")).unwrap();
+    refused(&path.join("link"), ErrorKind::Config, "a link to nothing").await;
+
     fs::create_dir(path.join("mounted")).unwrap();
     fs::create_dir(path.join("mounted/lost+found")).unwrap();
     fs::write(path.join("mounted/.hidden"), "x").unwrap();
@@ -61,6 +64,79 @@ async fn folders_that_are_none_are_refused() {
     } else {
         refused(&path.join("locked/x"), ErrorKind::Denied, "let the user").await;
     }
+}
+
+#[tokio::test]
+async fn a_folder_of_another_program_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fs::create_dir_all(path.join("a")).unwrap();
+    fs::write(path.join("a/lock"), "the lock of another").unwrap();
+    refused(&path.join("a"), ErrorKind::Config, "\"lock\" is another program's").await;
+    assert_eq!(fs::read_to_string(path.join("a/lock")).unwrap(), "the lock of another");
+    fs::create_dir_all(path.join("b/store/keyspaces")).unwrap();
+    refused(&path.join("b"), ErrorKind::Config, "\"store\" is another program's").await;
+    assert_eq!(fs::read_dir(path.join("b")).unwrap().count(), 1, "nothing was made in it");
+    fs::create_dir_all(path.join("c/status")).unwrap();
+    fs::write(path.join("c/lock"), "").unwrap();
+    refused(&path.join("c"), ErrorKind::Config, "\"status\"").await;
+    // Next to a store, whatever there is.
+    let log = open(path.join("d"));
+    send(&log, "x").await.unwrap();
+    closed(log, &path.join("d")).await;
+    fs::write(path.join("d/README"), "x").unwrap();
+    assert_eq!(send(&open(path.join("d")), "x").await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    let log = open(&path);
+    send(&log, "x").await.unwrap();
+    closed(log, &path).await;
+    for (file, what) in [("store/version", "\"store/version\" is gone"), ("store/keyspaces/0/v", "is gone")] {
+        let file = files(&path, "").into_iter().find(|found| found.to_string_lossy().contains(file)).unwrap();
+        let bytes = fs::read(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        refused(&path, ErrorKind::Internal, what).await;
+        fs::write(&file, bytes).unwrap();
+    }
+    assert_eq!(all(&open(&path)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn strays_in_a_store_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    let log = open(&path);
+    send(&log, "x").await.unwrap();
+    closed(log, &path).await;
+    for stray in [
+        "keyspaces/@eaDir",
+        "keyspaces/lost+found",
+        "keyspaces/1/tables/@eaDir",
+        "keyspaces/0/tables/7",
+        "9.jnl",
+    ] {
+        let stray = path.join("store").join(stray);
+        fs::create_dir(&stray).unwrap();
+        refused(&path, ErrorKind::Internal, &format!("{} is none of its own: move it away", stray.display()))
+            .await;
+        fs::remove_dir(&stray).unwrap();
+    }
+    assert_eq!(all(&open(&path)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_is_removed_alone_is_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    let log = open(&path);
+    send(&log, "x").await.unwrap();
+    fs::remove_dir_all(path.join("store")).unwrap();
+    let error = send(&log, "y").await.unwrap_err();
+    assert!(error.to_string().contains("\"store\" is gone"), "{error}");
 }
 
 #[tokio::test]

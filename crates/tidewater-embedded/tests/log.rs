@@ -87,7 +87,11 @@ async fn one_path_is_one_log_however_it_is_written() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("real")).unwrap();
     let log = open(folder.path().join("real/x"));
-    let paths = [folder.path().join("real/./x"), folder.path().join("real/../real/x")];
+    let paths = [
+        folder.path().join("real/./x"),
+        folder.path().join("real/../real/x"),
+        folder.path().join("new/../real/x"),
+    ];
     for path in &paths {
         assert_eq!(open(path).source().share_key(), log.source().share_key(), "{path:?}");
     }

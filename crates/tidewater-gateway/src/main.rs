@@ -22,7 +22,6 @@ mod serve;
 mod signals;
 mod since;
 mod tail;
-mod trace;
 mod version;
 
 use std::process::ExitCode;
@@ -32,7 +31,6 @@ use clap::Parser;
 use crate::{
     cli::{Cli, Command},
     commands::{check, cursor, decode, encode, health, plugins},
-    trace::Traces,
 };
 
 #[cfg(feature = "mimalloc")]
@@ -41,11 +39,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // What the other commands do is over before anybody could look at it.
-    let is_server = matches!(cli.command, Command::Serve(_));
-    let traces = if is_server { Traces::of_environment() } else { Traces::default() };
-    let done = log::init(cli.log.as_deref(), &cli.command, &traces).and_then(|()| match cli.command {
-        Command::Serve(args) => commands::serve::run(args, traces),
+    let done = log::init(cli.log.as_deref(), &cli.command).and_then(|()| match cli.command {
+        Command::Serve(args) => commands::serve::run(args),
         Command::Check(args) => check::run(&args),
         Command::Tail(args) => commands::tail::run(args),
         Command::Pipe(args) => commands::pipe::run(args),

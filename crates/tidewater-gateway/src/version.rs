@@ -40,8 +40,6 @@ features!(
     "gzip",
     "zstd",
     "authorization",
-    "otel",
-    "otel-tls",
     "mimalloc",
     "all-servers",
     "warp",

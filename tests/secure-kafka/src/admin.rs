@@ -27,8 +27,6 @@ pub enum Operation {
     Read = 3,
     /// `Write`.
     Write = 4,
-    /// `Create`.
-    Create = 5,
     /// `Describe`.
     Describe = 8,
     /// `IdempotentWrite`, on the cluster.
@@ -44,8 +42,6 @@ pub enum Resource<'a> {
     TopicsFrom(&'a str),
     /// One consumer group.
     Group(&'a str),
-    /// All transactional ids that begin so.
-    TransactionalIdsFrom(&'a str),
     /// The cluster.
     Cluster,
 }
@@ -59,7 +55,6 @@ impl<'a> Resource<'a> {
             Self::Topic(name) => (2, name, LITERAL),
             Self::TopicsFrom(name) => (2, name, PREFIXED),
             Self::Group(name) => (3, name, LITERAL),
-            Self::TransactionalIdsFrom(name) => (5, name, PREFIXED),
             Self::Cluster => (4, "kafka-cluster", LITERAL),
         }
     }

@@ -22,6 +22,8 @@ const SYNCED: &str = "synced";
 const STORE: &str = "store";
 /// A store that is being made.
 const UNFINISHED: &str = "store.new";
+/// What every store has in it.
+const VERSION: &str = "version";
 
 /// A folder that this process has.
 #[derive(Debug)]
@@ -29,6 +31,10 @@ pub(crate) struct Folder {
     path: PathBuf,
     lock: File,
     synced: File,
+    /// The folder of the store, once there is one.
+    store: Option<fs::Metadata>,
+    /// Whether whoever had it before has closed it in good order.
+    pub(crate) was_closed: bool,
 }
 
 impl Folder {
@@ -44,25 +50,29 @@ impl Folder {
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if fs::symlink_metadata(path).is_ok() {
+                    let message =
+                        "it is a link to nothing: make the folder that it names, or name another path";
+                    return Err(Failure::new(ErrorKind::Config, message).for_mending());
+                }
+                let new: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
                 fs::create_dir_all(path).map_err(io("making the folder"))?;
-                sync_folder(path.parent());
+                new.iter().for_each(|made| sync_folder(made.parent()));
             }
             Err(error) => return Err(Failure::io("looking at the folder", &error)),
         }
-        let lock_path = path.join(LOCK);
-        if !lock_path.exists() && !path.join(STORE).exists() {
-            is_empty(path)?;
-        }
-        let mut lock = open(&lock_path).map_err(io("opening its lock"))?;
+        is_own(path)?;
+        let lock = open(&path.join(LOCK)).map_err(io("opening its lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(held(&mut lock)),
+            Err(fs::TryLockError::WouldBlock) => return Err(held(&lock)),
             Err(fs::TryLockError::Error(error)) => return Err(Failure::io("locking it", &error)),
         }
         let synced = open(&path.join(SYNCED)).map_err(io("opening its file \"synced\""))?;
-        let mut folder = Self { path: path.to_owned(), lock, synced };
+        let was_closed = read(&lock).is_some_and(|text| text == CLOSED);
+        let mut folder = Self { path: path.to_owned(), lock, synced, store: None, was_closed };
         // Only for those who ask who it is: no room for it is no reason to stop.
-        let _unwritten = folder.sign();
+        let _unwritten = folder.sign(&this_process());
         if !folder.is_there() {
             return Err(Failure::unavailable("the folder was removed while it was opened"));
         }
@@ -75,9 +85,9 @@ impl Folder {
     }
 
     /// Has a store made, unless there is one. What a process that was killed has begun is thrown away.
-    pub(crate) fn make_store(&self, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    pub(crate) fn make_store(&mut self, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         if self.store().exists() {
-            return Ok(());
+            return self.look_at_store();
         }
         if let Some((epoch, end)) = self.synced() {
             return Err(Failure::damaged(format_args!(
@@ -93,15 +103,28 @@ impl Folder {
         make(&unfinished)?;
         fs::rename(&unfinished, self.store()).map_err(io)?;
         sync_folder(Some(&self.path));
+        self.look_at_store()
+    }
+
+    fn look_at_store(&mut self) -> Result<()> {
+        let found =
+            fs::metadata(self.store()).map_err(|error| Failure::io("looking at the store", &error))?;
+        self.store = Some(found);
         Ok(())
+    }
+
+    /// Notes that everything was synced, and nothing is written any more.
+    pub(crate) fn note_closed(&mut self) {
+        let _unwritten = self.sign(CLOSED);
     }
 
     /// Whether the path still leads to what was taken.
     pub(crate) fn is_there(&self) -> bool {
-        match (fs::metadata(self.path.join(LOCK)), self.lock.metadata()) {
-            (Ok(there), Ok(own)) => is_same(&there, &own),
-            _ => false,
-        }
+        let is_own = |name: &str, own: &fs::Metadata| {
+            fs::metadata(self.path.join(name)).is_ok_and(|there| is_same(&there, own))
+        };
+        self.lock.metadata().is_ok_and(|own| is_own(LOCK, &own))
+            && self.store.as_ref().is_none_or(|own| is_own(STORE, own))
     }
 
     /// What is synced for certain: of which epoch, and up to which offset. `None` where nothing (readable) says so.
@@ -120,12 +143,28 @@ impl Folder {
         self.synced.write_all(format!("{epoch} {end:020}\n").as_bytes())
     }
 
-    fn sign(&mut self) -> io::Result<()> {
-        let name = std::env::current_exe().ok();
-        let name = name.as_deref().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    fn sign(&mut self, text: &str) -> io::Result<()> {
         self.lock.set_len(0)?;
-        self.lock.write_all(format!("{} {name}\n", process::id()).as_bytes())
+        self.lock.seek(SeekFrom::Start(0))?;
+        self.lock.write_all(text.as_bytes())
     }
+}
+
+/// What the lock says when nobody has it, and everything is synced.
+const CLOSED: &str = "closed\n";
+
+fn this_process() -> String {
+    let name = std::env::current_exe().ok();
+    let name = name.as_deref().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    format!("{} {name}\n", process::id())
+}
+
+/// The beginning of a file that is text.
+fn read(mut file: &File) -> Option<String> {
+    let mut text = String::new();
+    file.seek(SeekFrom::Start(0)).ok()?;
+    file.take(256).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 /// An epoch, a blank, an end, a line's end.
@@ -135,35 +174,64 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
 
-/// Refuses a folder that holds what is not ours. What is hidden may be there, and what a new file system brings.
-fn is_empty(path: &Path) -> Result<()> {
+/// Refuses a folder that holds what is not ours, before anything in it is touched. What is hidden may be there, and what a
+/// new file system brings; next to a store, whatever there is.
+fn is_own(path: &Path) -> Result<()> {
     let io = |error| Failure::io("reading the folder", &error);
+    let store = path.join(STORE);
+    if store.join(VERSION).exists() {
+        return Ok(());
+    }
+    let refuse = |what: String| {
+        let message =
+            format!("there is no store in the folder, and {what}: name a folder that is empty or new");
+        Err(Failure::new(ErrorKind::Config, message).for_mending())
+    };
+    let lock = File::open(path.join(LOCK)).ok();
+    let is_signed = lock.as_ref().and_then(read).is_none_or(|text| is_signature(&text));
+    if !is_signed {
+        return refuse(format!("its file {LOCK:?} is another program's"));
+    }
+    if store.exists() {
+        let synced = File::open(path.join(SYNCED)).ok();
+        return match synced.as_ref().and_then(read).is_some_and(|text| !text.is_empty()) && lock.is_some() {
+            true => Err(Failure::damaged(format_args!("its file \"{STORE}/{VERSION}\" is gone"))),
+            false => refuse(format!("its folder {STORE:?} is another program's")),
+        };
+    }
     for entry in fs::read_dir(path).map_err(io)? {
         let name = entry.map_err(io)?.file_name();
         if !name.as_encoded_bytes().starts_with(b".")
-            && !["lost+found", UNFINISHED].iter().any(|own| name == *own)
+            && !["lost+found", UNFINISHED, LOCK, SYNCED].iter().any(|own| name == *own)
         {
-            return Err(Failure::new(
-                ErrorKind::Config,
-                format!("there is no store in the folder, and other things are ({name:?}): name a folder that is empty or new"),
-            )
-            .for_mending());
+            return refuse(format!("other things are ({name:?})"));
         }
     }
     Ok(())
 }
 
-fn held(lock: &mut File) -> Failure {
-    let mut text = String::new();
-    let who = match lock.take(256).read_to_string(&mut text) {
-        Ok(_) => text.trim_end().split_once(' ').map(|(id, name)| format!(" ({name:?}, process {id})")),
-        Err(_) => None,
-    };
-    Failure::unavailable(format!(
-        "another process{} has it open: a folder is one process's at a time; end that one, or give each a path of its own",
-        who.unwrap_or_default()
-    ))
+/// Whether this is what is written into a lock: nothing yet, or who has it, or had it.
+fn is_signature(text: &str) -> bool {
+    let is_number = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+    text.is_empty() || text == CLOSED || text.split_once(' ').is_some_and(|(id, _)| is_number(id))
 }
+
+fn held(lock: &File) -> Failure {
+    let text = read(lock).unwrap_or_default();
+    let message = match text.trim_end().split_once(' ') {
+        Some((id, _)) if id == process::id().to_string() => {
+            "this process has it open under another name (a folder that is \
+            linked or mounted twice): name it the same wherever it is named"
+                .to_owned()
+        }
+        Some((id, name)) => format!("another process ({name:?}, process {id}) {HELD}"),
+        None => format!("another process {HELD}"),
+    };
+    Failure::unavailable(message)
+}
+
+const HELD: &str =
+    "has it open: a folder is one process's at a time; end that one, or give each a path of its own";
 
 #[cfg(unix)]
 fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {

@@ -12,9 +12,12 @@
 //! Every part has all of the first and the last kind: what belongs together is in one keyspace, and so written to its tables
 //! together, whatever of the journal survives.
 
+mod check;
 mod folder;
+mod journal;
 mod page;
 mod record;
+mod room;
 
 use std::{
     ops::Range,
@@ -84,8 +87,12 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Puts a message behind all that there is. One without a time gets that of its writing.
+    /// Puts a message behind all that there is. One without a time gets that of its writing: of its own, where a clock
+    /// was ahead when one before it was written.
     pub(crate) fn append(&mut self, ends: &mut Ends, message: &mut Message, now: SystemTime) {
+        if ends.marks.written > now {
+            message.timestamp.get_or_insert(now);
+        }
         ends.marks = ends.marks.next(ends.bytes - ends.marks.before, now, message);
         let record = record::encode(&ends.marks, message);
         message.timestamp.get_or_insert(ends.marks.written);
@@ -119,6 +126,7 @@ impl Store {
 
     /// Opens one.
     pub(crate) fn open(path: &Path) -> Result<(Self, Ends)> {
+        check::check(path)?;
         // The store has assertions about its own files; one that is damaged can break them.
         catch_unwind(AssertUnwindSafe(|| Self::open_checked(path))).unwrap_or_else(|_| {
             Err(Failure::damaged("opening it failed an assertion of its own, which was printed"))
@@ -126,16 +134,20 @@ impl Store {
     }
 
     fn open_checked(path: &Path) -> Result<(Self, Ends)> {
-        let doing = "opening the store";
-        let failed = |error: fjall::Error| Failure::store(doing, &error);
+        let failed = |error: fjall::Error| Failure::opening(&error);
         let database = database(path).map_err(failed)?;
         let mut parts = Vec::new();
         for name in database.list_keyspace_names() {
             let base = name.strip_prefix(PART).and_then(|base| u64::from_str_radix(base, 16).ok());
             let log = database.keyspace(&name, options).map_err(failed)?;
             match base {
-                // The process ended while it was begun.
                 Some(_) if log.get(key(META, b"format")).map_err(failed)?.is_none() => {
+                    if log.first_key_value().is_some() {
+                        return Err(Failure::damaged(format_args!(
+                            "the part {name:?} has lost what it begins with"
+                        )));
+                    }
+                    // The process ended while it was begun.
                     database.delete_keyspace(log).map_err(failed)?;
                 }
                 Some(base) => parts.push(Part { base, log }),
@@ -168,15 +180,30 @@ impl Store {
         let topic =
             std::str::from_utf8(&topic).map_err(|_| Failure::damaged("the topic's name is no text"))?;
         let (topic, epoch) = (TopicName::new(topic), Epoch(number("epoch")?));
-        let first = (number("first")? as u64).max(parts.first().map_or(0, |part| part.base));
+        let (first, oldest) = (number("first")? as u64, parts.first().map_or(0, |part| part.base));
+        if oldest > first {
+            return Err(Failure::damaged(format_args!(
+                "the messages from offset {first} to {oldest} are missing"
+            )));
+        }
         let ends = ends(&parts, first)?;
+        for part in parts.iter().rev().skip(1).filter(|part| part.in_memory() > 0) {
+            part.to_table()?;
+        }
         let store = Self { parts: RwLock::new(parts), topic, epoch, database };
         store.remove_before(first)?;
         Ok((store, ends))
     }
 
+    /// Makes one that was not closed in good order ready to be opened.
+    pub(crate) fn mend(path: &Path) -> Result<()> {
+        check::check(path)?;
+        journal::rewrite(path)
+    }
+
     /// Writes what belongs together, and has it synced if it is to be.
     pub(crate) fn write(&self, batch: Batch, sync: bool) -> Result<()> {
+        self.make_room()?;
         let part = self.last();
         let mode = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
         let mut items = self.database.batch().durability(Some(mode));
@@ -223,12 +250,15 @@ impl Store {
         metas.push((key(META, b"marks"), marks.encode()));
         let log = begin_part(&self.database, ends.end, metas).map_err(failed)?;
         self.parts.write().unwrap_or_else(PoisonError::into_inner).push(Part { base: ends.end, log });
+        // What is left of the last in memory keeps the journal that it is in.
+        last.to_table()?;
         (ends.base, ends.marks) = (ends.end, marks);
         Ok(())
     }
 
     /// Notes that what stands before `first` is gone, and removes the parts that hold nothing else.
     pub(crate) fn retain_from(&self, first: u64) -> Result<()> {
+        self.make_room()?;
         let part = self.last();
         let mut items = self.database.batch().durability(Some(PersistMode::Buffer));
         items.insert(&part.log, key(META, b"first"), first.to_be_bytes());
@@ -237,6 +267,7 @@ impl Store {
     }
 
     fn remove_before(&self, first: u64) -> Result<()> {
+        let mut is_noted = false;
         loop {
             let oldest = {
                 let mut parts = self.parts.write().unwrap_or_else(PoisonError::into_inner);
@@ -245,6 +276,11 @@ impl Store {
                     _ => return Ok(()),
                 }
             };
+            if !is_noted {
+                // Where the log begins has to survive before what was there is gone.
+                self.sync()?;
+                is_noted = true;
+            }
             self.database
                 .delete_keyspace(oldest.log)
                 .map_err(|error| Failure::store("removing the oldest messages", &error))?;
@@ -269,7 +305,8 @@ fn database(path: &Path) -> fjall::Result<Database> {
 }
 
 fn options() -> KeyspaceCreateOptions {
-    KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE)
+    // The log itself says when a table is begun.
+    KeyspaceCreateOptions::default().max_memtable_size(u64::MAX)
 }
 
 fn begin_part(
@@ -288,7 +325,7 @@ fn begin_part(
 
 /// Looks where the log ends, and whether its parts follow each other.
 fn ends(parts: &[Part], first: u64) -> Result<Ends> {
-    let failed = |error: fjall::Error| Failure::store("opening the store", &error);
+    let failed = |error: fjall::Error| Failure::opening(&error);
     let mut found = Ends { first, end: 0, base: 0, bytes: 0, marks: Marks::start() };
     for (index, part) in parts.iter().enumerate() {
         let base = part.base;
@@ -336,4 +373,74 @@ fn records(offsets: Range<u64>) -> Range<[u8; 9]> {
 fn offset(key: &[u8]) -> Option<u64> {
     let (kind, offset) = key.split_first()?;
     (*kind == RECORD).then(|| offset.try_into().ok().map(u64::from_be_bytes))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store of two parts, of which each has a message.
+    fn two_parts(path: &Path) -> (Store, Ends) {
+        Store::make(path, &TopicName::new("x")).unwrap();
+        let (store, mut ends) = Store::open(path).unwrap();
+        for index in 0..2 {
+            if index > 0 {
+                store.begin_part(&mut ends).unwrap();
+            }
+            let mut batch = Batch::default();
+            batch.append(&mut ends, &mut Message::new("", "x"), SystemTime::now());
+            store.write(batch, true).unwrap();
+        }
+        (store, ends)
+    }
+
+    fn refused(path: &Path, what: &str) {
+        let failure = Store::open(path).map(drop).unwrap_err();
+        assert!(failure.error().to_string().contains(what), "{failure:?}");
+    }
+
+    #[test]
+    fn an_oldest_part_that_is_gone_is_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let (store, _) = two_parts(&path);
+        let oldest = store.parts.write().unwrap().remove(0);
+        store.database.delete_keyspace(oldest.log).unwrap();
+        drop(store);
+        refused(&path, "from offset 0 to 1 are missing");
+    }
+
+    #[test]
+    fn a_part_that_lost_its_beginning_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let (store, _) = two_parts(&path);
+        store.last().log.remove(key(META, b"format")).unwrap();
+        drop(store);
+        for _ in 0..2 {
+            refused(&path, "has lost what it begins with");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_leaves_later_times_alone() {
+        let now = SystemTime::now();
+        let ahead = Marks { written: now + std::time::Duration::from_secs(3600), ..Marks::start() };
+        let mut ends = Ends { first: 0, end: 0, base: 0, bytes: 0, marks: ahead };
+        let (mut batch, mut message) = (Batch::default(), Message::new("", "x"));
+        batch.append(&mut ends, &mut message, now);
+        assert_eq!(message.timestamp, Some(now));
+        assert_eq!(record::decode(&batch.records[0].1).unwrap().timestamp, Some(now), "as it is in memory");
+    }
+
+    #[test]
+    fn what_was_removed_stays_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let (store, _) = two_parts(&path);
+        store.retain_from(1).unwrap();
+        drop(store);
+        let (store, ends) = Store::open(&path).unwrap();
+        assert_eq!((ends.first, ends.end, store.parts.read().unwrap().len()), (1, 2, 1));
+    }
 }

@@ -45,6 +45,19 @@ impl Store {
     /// now is before it.
     pub(crate) fn search(&self, offsets: Range<u64>, before: impl Fn(&Marks) -> bool) -> Result<u64> {
         let Range { mut start, mut end } = offsets;
+        // It is near the beginning, mostly: first in steps that double.
+        let mut step = 1;
+        while start < end {
+            let probe = start.saturating_add(step - 1).min(end - 1);
+            match self.marks(probe)? {
+                Some(marks) if !before(&marks) => {
+                    end = probe;
+                    break;
+                }
+                _ => start = probe + 1,
+            }
+            step *= 2;
+        }
         while start < end {
             let middle = start + (end - start) / 2;
             match self.marks(middle)? {

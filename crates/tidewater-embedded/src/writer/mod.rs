@@ -9,6 +9,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError},
     },
     time::{Duration, Instant, SystemTime},
@@ -35,6 +36,11 @@ const IDLE: Duration = Duration::from_millis(500);
 const BUSY: Duration = Duration::from_millis(50);
 /// How long it waits until it tries again to open what could not be opened.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long the store's worker has to let go of its files, once it was closed for an error.
+const LET_GO: Duration = Duration::from_millis(20);
+
+/// The next number of a writer that takes over an id: none is given twice, whichever thread writes.
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 /// What a thread of its own runs until nobody is left to ask.
 pub(crate) fn run(log: Identity, gate: &Mutex<()>, tail: Arc<Tail>, requests: &Receiver<Request>) {
@@ -50,7 +56,6 @@ pub(crate) fn run(log: Identity, gate: &Mutex<()>, tail: Arc<Tail>, requests: &R
         failed: None,
         looked: Instant::now(),
         numbers: HashMap::new(),
-        count: 0,
     };
     loop {
         match requests.recv_timeout(writer.wait()) {
@@ -89,9 +94,8 @@ struct Writer {
     failed: Option<(Failure, Instant)>,
     /// When it last looked after what is there.
     looked: Instant,
-    /// Who has taken over which id last. For this process: no other has the folder open.
+    /// Who has taken over which id last, since it was opened. For this process: no other has the folder open.
     numbers: HashMap<String, u64>,
-    count: u64,
 }
 
 impl Writer {
@@ -135,8 +139,21 @@ impl Writer {
         if appends.is_empty() {
             return;
         }
+        let Err((mut rest, mut failure)) = self.try_append(appends) else { return };
+        // Nothing was written by a store that had failed before: opened again it may take it.
+        if failure.is_refused() {
+            match self.try_append(rest) {
+                Ok(()) => return,
+                Err(again) => (rest, failure) = again,
+            }
+        }
+        rest.into_iter().for_each(|append| tell(append.answer, Err(failure.clone())));
+    }
+
+    /// The same; gives back what it has not answered, and why.
+    fn try_append(&mut self, appends: Vec<Append>) -> Result<(), (Vec<Append>, Failure)> {
         if let Err(failure) = self.ready() {
-            return appends.into_iter().for_each(|append| tell(append.answer, Err(failure.clone())));
+            return Err((appends, failure));
         }
         let mut writable = Vec::new();
         for append in appends {
@@ -145,14 +162,8 @@ impl Writer {
                 Err(failure) => tell(append.answer, Err(failure)),
             }
         }
-        let mut written = self.write(&mut writable);
-        // Nothing was written by a store that had failed before: opened again it may take it.
-        if written.as_ref().is_err_and(Failure::is_refused) {
-            written = self.ready().and_then(|()| self.write(&mut writable));
-        }
-        if let Err(failure) = written {
-            writable.into_iter().for_each(|append| tell(append.answer, Err(failure.clone())));
-        }
+        let written = self.write(&mut writable);
+        written.map_err(|failure| (writable, failure))
     }
 
     /// Takes out of `appends` what it has answered: all, or nothing.
@@ -192,9 +203,9 @@ impl Writer {
 
     fn take_over(&mut self, id: String) -> Result<(Option<String>, u64)> {
         let cursor = self.with(|_, store| store.writer(&id))?;
-        self.count += 1;
-        self.numbers.insert(id, self.count);
-        Ok((cursor, self.count))
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        self.numbers.insert(id, number);
+        Ok((cursor, number))
     }
 
     fn may_write(&self, writer: &WriterCursor) -> Result<()> {
@@ -205,7 +216,7 @@ impl Writer {
                 format!("another writer of the id {:?} has taken over", writer.id),
             )),
             None => Err(Failure::unavailable(format!(
-                "the log was made again, and knows nothing of the writer {:?}: resume again",
+                "the log was opened again, and knows nothing of the writer {:?}: resume again",
                 writer.id
             ))),
         }
@@ -233,9 +244,9 @@ impl Writer {
         match Open::begin(&self.log) {
             Ok((open, store)) => {
                 if let Some(before) = before.filter(|before| before.epoch != store.epoch) {
-                    self.numbers.clear();
                     warn!(log = %self.log, epoch = %store.epoch, before = %before.epoch, "it is another log than before");
                 }
+                self.numbers.clear();
                 let ends = open.ends;
                 info!(log = %self.log, first = ends.first, end = ends.end, "opened");
                 self.tail.open(store, &ends);
@@ -259,14 +270,24 @@ impl Writer {
         };
         let done = run(open, opened);
         drop(store);
-        done.inspect_err(|failure| {
-            warn!(log = %self.log, "{}; the store is opened again", failure.error());
-            self.abandon();
-            // One that fails as soon as it is open (a disk that stays full) is not opened for each message.
-            if self.opened.elapsed() < PAUSE {
-                self.failed = Some((failure.clone(), Instant::now()));
-            }
-        })
+        if let Err(failure) = &done {
+            self.fail(failure);
+        }
+        done
+    }
+
+    fn fail(&mut self, failure: &Failure) {
+        if failure.is_busy() {
+            warn!(log = %self.log, "{}", failure.error());
+            return;
+        }
+        warn!(log = %self.log, "{}; the store is opened again", failure.error());
+        self.abandon();
+        std::thread::sleep(LET_GO);
+        // One that fails as soon as it is open (a disk that stays full) is not opened for each message.
+        if self.opened.elapsed() < PAUSE {
+            self.failed = Some((failure.clone(), Instant::now()));
+        }
     }
 
     /// Keeps what is to be kept, has synced what is due, and looks whether the folder is there.
@@ -295,10 +316,11 @@ impl Writer {
     }
 
     fn close(&mut self) {
-        if self.open.as_ref().is_some_and(Open::is_there) {
-            let _failed = self.with(Open::sync);
+        let is_synced = self.open.as_ref().is_some_and(Open::is_there) && self.with(Open::sync).is_ok();
+        self.tail.close();
+        if let Some(mut open) = self.open.take().filter(|_| is_synced) {
+            open.note_closed();
         }
-        self.abandon();
     }
 }
 

@@ -1,14 +1,15 @@
 //! An open store, as its writer sees it: where it ends, what is synced, what is kept.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tidewater_core::ErrorKind;
+use tracing::warn;
 
 use crate::{
     failure::{Failure, Result},
     log::Identity,
     settings::{Retain, SyncPolicy},
-    store::{Ends, Folder, SMALLEST_PART, Store},
+    store::{Ends, Folder, Marks, SMALLEST_PART, Store},
     tail::Tail,
 };
 
@@ -16,6 +17,8 @@ use crate::{
 const LARGEST_PART: u64 = 256 << 20;
 /// Into so many parts is divided what is kept.
 const PARTS: u32 = 8;
+/// How long nothing is removed after a message could not be read that says what is to be.
+const PAUSE: Duration = Duration::from_secs(60);
 
 pub(super) struct Open {
     folder: Folder,
@@ -26,13 +29,20 @@ pub(super) struct Open {
     unsynced: Option<Instant>,
     /// The bytes before its last part, and when that was begun.
     part: (u64, SystemTime),
+    /// An offset, and what its record says: of the first that is kept, since it was last looked at.
+    oldest: Option<(u64, Marks)>,
+    /// What could not be read is looked at again from then on.
+    retain_from: Instant,
 }
 
 impl Open {
     /// Takes the folder and opens its store, which is made where there is none.
     pub(super) fn begin(log: &Identity) -> Result<(Self, Store)> {
-        let folder = Folder::take(&log.path)?;
+        let mut folder = Folder::take(&log.path)?;
         folder.make_store(|path| Store::make(path, &log.new_topic()))?;
+        if !folder.was_closed {
+            Store::mend(&folder.store())?;
+        }
         let (store, ends) = Store::open(&folder.store())?;
         if let Some(topic) = log.settings.topic.as_ref().filter(|topic| **topic != store.topic) {
             return Err(Failure::new(
@@ -62,8 +72,9 @@ impl Open {
         }
         let part = (ends.bytes, ends.marks.written.max(SystemTime::UNIX_EPOCH));
         let retain = log.settings.retain;
-        let unsynced = Some(Instant::now());
-        let mut open = Self { folder, epoch: store.epoch, ends, retain, unsynced, part };
+        let now = Instant::now();
+        let (epoch, unsynced, retain_from) = (store.epoch, Some(now), now);
+        let mut open = Self { folder, epoch, ends, retain, unsynced, part, oldest: None, retain_from };
         open.part = open.part_of(&store)?;
         Ok((open, store))
     }
@@ -97,6 +108,11 @@ impl Open {
             true => self.is_synced(),
             false => _ = self.unsynced.get_or_insert_with(Instant::now),
         }
+    }
+
+    /// Nothing is written any more, and everything is synced.
+    pub(super) fn note_closed(&mut self) {
+        self.folder.note_closed();
     }
 
     fn is_synced(&mut self) {
@@ -140,28 +156,42 @@ impl Open {
         }
     }
 
-    /// Removes what is more than is to be kept.
+    /// Removes what is more than is to be kept. A message that can't be read stops that, and nothing else.
     pub(super) fn retain(&mut self, store: &Store, tail: &Tail, retain: Retain) -> Result<()> {
-        let Ends { first, end, bytes, .. } = self.ends;
-        if first == end {
+        if self.ends.first == self.ends.end || Instant::now() < self.retain_from {
             return Ok(());
         }
-        let mut keep = first;
-        if let Some(events) = retain.events {
-            keep = keep.max(end.saturating_sub(events));
+        match self.keep(store, retain) {
+            Ok(keep) => self.retain_from(store, tail, keep),
+            Err(failure) => {
+                warn!(topic = %store.topic, "nothing is removed for a minute: {}", failure.error());
+                self.retain_from = Instant::now() + PAUSE;
+                Ok(())
+            }
         }
-        if let Some(limit) = retain.bytes {
-            let gone = bytes.saturating_sub(limit);
-            // The newest stays, whatever its size.
-            keep = store.search(keep..end - 1, |marks| marks.before < gone)?;
+    }
+
+    /// The first offset that is to be kept.
+    fn keep(&mut self, store: &Store, retain: Retain) -> Result<u64> {
+        let Ends { first, end, bytes, .. } = self.ends;
+        let mut keep = retain.events.map_or(first, |events| first.max(end.saturating_sub(events)));
+        let gone = bytes.saturating_sub(retain.bytes.unwrap_or(u64::MAX));
+        let age = retain.age.and_then(|age| SystemTime::now().checked_sub(age));
+        let oldest = match self.oldest {
+            Some((offset, marks)) if offset == first => Some(marks),
+            _ => store.marks(first)?,
+        };
+        self.oldest = oldest.map(|marks| (first, marks));
+        let is_due = |marks: &Marks| marks.before < gone || age.is_some_and(|age| marks.written < age);
+        if oldest.as_ref().is_some_and(|oldest| !is_due(oldest)) {
+            return Ok(keep);
         }
-        if let Some(age) = retain.age.and_then(|age| SystemTime::now().checked_sub(age)) {
+        // The newest stays, whatever its size.
+        keep = store.search(keep..end - 1, |marks| marks.before < gone)?;
+        if let Some(age) = age {
             keep = store.search(keep..end, |marks| marks.written < age)?;
         }
-        if keep > first {
-            self.retain_from(store, tail, keep)?;
-        }
-        Ok(())
+        Ok(keep)
     }
 
     /// Removes what stands before `first`. Readers learn of it before it is gone.

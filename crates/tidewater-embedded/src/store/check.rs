@@ -1,0 +1,77 @@
+//! What is looked at before a store is opened: the store itself asserts, with locks held, that nothing foreign is among
+//! its files.
+
+use std::{
+    fs::{self, DirEntry},
+    io,
+    path::Path,
+};
+
+use crate::failure::{Failure, Result};
+
+const KEYSPACES: &str = "keyspaces";
+const TABLES: &str = "tables";
+const JOURNAL: &str = "jnl";
+
+/// Refuses a store with what is not its own where it would fail an assertion.
+pub(super) fn check(store: &Path) -> Result<()> {
+    for entry in entries(store)? {
+        let name = entry.file_name();
+        let is_journal =
+            Path::new(&name).extension().is_some_and(|ending| ending.eq_ignore_ascii_case(JOURNAL));
+        if name.to_str().is_none() || is_journal && !(is_file(&entry)? && is_number(&stem(&entry))) {
+            return Err(foreign(&entry));
+        }
+    }
+    for entry in entries(&store.join(KEYSPACES))? {
+        if is_file(&entry)? {
+            continue;
+        }
+        if !is_number(&entry.file_name().to_string_lossy()) {
+            return Err(foreign(&entry));
+        }
+        check_keyspace(&entry.path())?;
+    }
+    Ok(())
+}
+
+fn check_keyspace(path: &Path) -> Result<()> {
+    let tables = path.join(TABLES);
+    // One that is being made, or was being removed, may have none.
+    let tables = if tables.exists() { entries(&tables)? } else { Vec::new() };
+    for table in &tables {
+        let name = table.file_name();
+        let name = name.to_string_lossy();
+        // As the store has it: what file managers leave.
+        let is_left = name == ".DS_Store" || name.starts_with("._");
+        if !is_left && !(is_file(table)? && is_number(&name)) {
+            return Err(foreign(table));
+        }
+    }
+    Ok(())
+}
+
+fn entries(path: &Path) -> Result<Vec<DirEntry>> {
+    let read = || fs::read_dir(path)?.collect::<io::Result<Vec<_>>>();
+    read().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Failure::damaged(format_args!("{} is gone", path.display())),
+        _ => Failure::io("looking at the store", &error),
+    })
+}
+
+fn is_file(entry: &DirEntry) -> Result<bool> {
+    entry.file_type().map(|kind| kind.is_file()).map_err(|error| Failure::io("looking at the store", &error))
+}
+
+fn stem(entry: &DirEntry) -> String {
+    entry.path().file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn is_number(name: &str) -> bool {
+    name.parse::<u64>().is_ok_and(|number| number.to_string() == name)
+}
+
+fn foreign(entry: &DirEntry) -> Failure {
+    Failure::damaged(format_args!("{} is none of its own: move it away", entry.path().display()))
+        .for_mending()
+}
