@@ -67,7 +67,7 @@ async fn a_pipe_takes_kafka_into_jetstream() -> Result<()> {
     }
     let pipe = Pipe::new(&topic.url(), &stream.url())?.args(["--until-caught-up"]);
     let output = pipe.run().await?;
-    ensure!(output.contains("once: ") && output.contains("caught up: 1,000 messages"), "{output}");
+    ensure!(output.starts_with("exactly once: ") && output.contains("caught up: 1,000 messages"), "{output}");
     in_order(&stored(&stream).await?, PARTITIONS, 250)?;
     let first = stream.message(1).await?;
     ensure!(first.header("tidewater-key").is_some_and(|key| key.starts_with("key ")), "{first:?}");

@@ -187,6 +187,8 @@ mod tests {
                 "gzip",
                 "kafka",
                 "nats",
+                "otel",
+                "otel-tls",
                 "rocket",
                 "salvo",
                 "sse-tls",
@@ -218,6 +220,8 @@ mod tests {
                 "embedded",
                 "gzip",
                 "nats",
+                "otel",
+                "otel-tls",
                 "rocket",
                 "salvo",
                 "sse-tls",
@@ -262,7 +266,8 @@ mod tests {
             facade,
             ["axum", "codec", "direct", "embedded", "gzip", "json", "rocket", "salvo", "sse", "warp"]
         );
-        assert!(!some.packages["tidewater-gateway"].contains("sse-tls"));
+        let gateway = &some.packages["tidewater-gateway"];
+        assert!(gateway.contains("otel") && !gateway.contains("otel-tls") && !gateway.contains("sse-tls"));
         let args = some.args(&[]).unwrap().join(" ");
         assert!(args.starts_with("--workspace --exclude axum-kafka"), "{args}");
         assert!(

@@ -5,12 +5,14 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer, fmt, layer::SubscriberExt as _, registry::LookupSpan, util::SubscriberInitExt as _,
+};
 
-use crate::{cli::Command, failure::Failure};
+use crate::{cli::Command, failure::Failure, trace::Traces};
 
-/// Starts logging with the filter that was given, or with what suits the command.
-pub(crate) fn init(filter: Option<&str>, command: &Command) -> Result<(), Failure> {
+/// Starts logging with the filter that was given, or with what suits the command; and traces, if there are any.
+pub(crate) fn init(filter: Option<&str>, command: &Command, traces: &Traces) -> Result<(), Failure> {
     let text = filter.filter(|filter| !filter.is_empty()).unwrap_or_else(|| default(command));
     let filter = EnvFilter::builder().parse(text).map_err(|error| {
         Failure::usage(format_args!(
@@ -18,14 +20,26 @@ pub(crate) fn init(filter: Option<&str>, command: &Command) -> Result<(), Failur
              debug, trace), or levels by module: \"info,tidewater_hub=debug\""
         ))
     })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    #[cfg(feature = "otel")]
+    if let Some(layer) = traces.layer() {
+        tracing_subscriber::registry().with(layer).with(lines().with_filter(filter)).init();
+        traces.tell();
+        return Ok(());
+    }
+    tracing_subscriber::registry().with(filter).with(lines()).init();
+    traces.tell();
+    Ok(())
+}
+
+fn lines<S>() -> impl Layer<S>
+where
+    S: tracing::Subscriber + for<'span> LookupSpan<'span>,
+{
+    fmt::layer()
         .with_ansi(io::stderr().is_terminal())
         .with_writer(|| Below)
         // What reads standard error may end first. To say so there would panic in whatever had something to log.
         .log_internal_errors(false)
-        .init();
-    Ok(())
 }
 
 /// A server tells what it does; the other commands only what goes wrong.

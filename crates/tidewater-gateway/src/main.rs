@@ -22,6 +22,7 @@ mod serve;
 mod signals;
 mod since;
 mod tail;
+mod trace;
 mod version;
 
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ use clap::Parser;
 use crate::{
     cli::{Cli, Command},
     commands::{check, cursor, decode, encode, health, plugins},
+    trace::Traces,
 };
 
 #[cfg(feature = "mimalloc")]
@@ -39,8 +41,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = log::init(cli.log.as_deref(), &cli.command).and_then(|()| match cli.command {
-        Command::Serve(args) => commands::serve::run(args),
+    // What the other commands do is over before anybody could look at it.
+    let is_server = matches!(cli.command, Command::Serve(_));
+    let traces = if is_server { Traces::of_environment() } else { Traces::default() };
+    let done = log::init(cli.log.as_deref(), &cli.command, &traces).and_then(|()| match cli.command {
+        Command::Serve(args) => commands::serve::run(args, traces),
         Command::Check(args) => check::run(&args),
         Command::Tail(args) => commands::tail::run(args),
         Command::Pipe(args) => commands::pipe::run(args),

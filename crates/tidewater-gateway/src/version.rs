@@ -40,6 +40,8 @@ features!(
     "gzip",
     "zstd",
     "authorization",
+    "otel",
+    "otel-tls",
     "mimalloc",
     "all-servers",
     "warp",

@@ -13,6 +13,8 @@ use std::{
 use rustix::process::Signal;
 #[cfg(feature = "authorization")]
 use serde_json::{Value, json};
+#[cfg(feature = "authorization")]
+use support::token;
 use support::{
     client::{Answer, request},
     end,
@@ -52,7 +54,7 @@ fn every_server_writes_the_same_lines_and_no_secret() {
              require = {{ sub = 'ada' }}\npublish = true\n[channels.orders]\nsource = 'memory:'\npublish = true\n"
         ),
     );
-    let token = token(&secret);
+    let token = token(&secret, "ada");
     let signature = token.rsplit('.').next().unwrap();
     let secrets = [secret.as_str(), token.as_str(), signature, "the-payload", "another-cookie", "bad-token"];
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -105,17 +107,6 @@ fn every_server_writes_the_same_lines_and_no_secret() {
         assert_eq!(line(&gateway, &secrets), opened, "{server}");
         assert_eq!(gateway.end().0, Some(0), "{server}");
     }
-}
-
-/// A token of ada's.
-#[cfg(feature = "authorization")]
-fn token(secret: &str) -> String {
-    let mut command = tidewater();
-    command.args(["token", "--secret-env", "JWT_SECRET", "--claim", "aud=tidewater", "--claim", "sub=ada"]);
-    let mut child = command.env("JWT_SECRET", secret).stdout(Stdio::piped()).spawn().unwrap();
-    let token = text(child.stdout.take().unwrap());
-    assert_eq!(end(&mut child), Some(0));
-    token.join().unwrap().trim().to_owned()
 }
 
 #[test]

@@ -15,6 +15,7 @@ fn what_can_never_bring_anything_is_refused() {
         ("carrier-pigeon://loft", "carrier-pigeon://other", &["carrier-pigeon", "memory"]),
         ("sse+http://h/x", "sse+http://h/y", &["can't be written to"]),
         ("kafka://h/a,b", "kafka://h/b", &["are the same"]),
+        ("nats://h/a.>", "jetstream://h/S/a.b", &["are the same"]),
     ] {
         run(&["pipe", source, sink], b"").exits(2).says(parts);
     }
@@ -22,6 +23,27 @@ fn what_can_never_bring_anything_is_refused() {
         .exits(2)
         .says(&["--from", "soon", "RFC 3339"]);
     run(&["pipe", "memory:a"], b"").exits(2).says(&["SINK_URL"]);
+}
+
+/// An event stream begins where its endpoint says.
+#[cfg(feature = "embedded")]
+#[test]
+fn an_event_stream_is_asked_for_no_beginning() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let sink = format!("embedded:{}", folder.path().join("log").display());
+    let checkpoint = folder.path().join("checkpoint.json");
+    for from in ["earliest", "latest", "5m"] {
+        let args = [
+            "pipe",
+            "sse+http://127.0.0.1:1/x",
+            &sink,
+            "--checkpoint",
+            checkpoint.to_str().unwrap(),
+            "--from",
+            from,
+        ];
+        run(&args, b"").exits(2).says(&["--from", "its endpoint"]);
+    }
 }
 
 #[test]
@@ -223,6 +245,22 @@ mod embedded {
         assert!(folders.catch_up().contains("caught up: 2 messages"));
         assert!(folders.catch_up().contains("caught up: 0 messages"));
         folders.has(7);
+    }
+
+    /// Another log in the same place is another source, and what the sink knows was of the one before.
+    #[test]
+    fn a_position_of_another_log_is_refused_where_no_checkpoint_tells() {
+        let folders = Folders::new();
+        folders.publish(0..5);
+        folders.catch_up();
+        std::fs::remove_file(folders.path("checkpoint.json")).unwrap();
+        std::fs::remove_dir_all(folders.path("from")).unwrap();
+        folders.publish(5..7);
+        let command = folders.command(&["--until-caught-up", "--skip-gaps"]);
+        run(&command.iter().map(String::as_str).collect::<Vec<_>>(), b"")
+            .exits(2)
+            .says(&["another source", "--id"]);
+        folders.has(5);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     error::Error as StdError,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -13,11 +13,14 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::
 use tidewater_core::Message;
 use tidewater_hub::{Channel, Encoding, Select};
 use tower::Service;
+use tracing::Instrument as _;
 
 use crate::{
-    Authorizer, Body, Cors, Exchange, Grant, Limits, Observer, Rejection, Reply, Resume, SelectBy, Tally,
+    Authorizer, Body, Cors, Exchange, Grant, Limits, Observer, Propagator, Rejection, Reply, Resume,
+    SelectBy, Tally,
     observe::Observers,
     publish::{BodyBounds, Publishing, accepted, message, refusal},
+    trace,
 };
 
 /// Serves one channel. Cloning shares it.
@@ -38,6 +41,7 @@ struct Settings {
     select_by: Vec<SelectBy>,
     compress: Vec<Encoding>,
     observers: Observers,
+    propagator: Option<Arc<dyn Propagator>>,
     tally: Tally,
 }
 
@@ -54,6 +58,7 @@ impl Endpoint {
             select_by: SelectBy::ALL.to_vec(),
             compress: Vec::new(),
             observers: Vec::new(),
+            propagator: None,
             tally: Tally::default(),
         }))
     }
@@ -126,6 +131,13 @@ impl Endpoint {
         self.with(|settings| settings.observers.push(observer))
     }
 
+    /// How the traces of its requests go on elsewhere: whose child a request's span is, and what goes with a message that is
+    /// published. Without one each request begins a trace.
+    #[must_use]
+    pub fn propagate(self, propagator: Arc<dyn Propagator>) -> Self {
+        self.with(|settings| settings.propagator = Some(propagator))
+    }
+
     /// Where it counts what it answers: together with all else that has the same tally.
     #[must_use]
     pub fn tally(self, tally: Tally) -> Self {
@@ -161,9 +173,23 @@ impl Endpoint {
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let (parts, body) = request.into_parts();
-        let exchange = (!self.0.observers.is_empty()).then(|| Exchange::new(self.0.channel.name(), &parts));
+        let span = trace::request(self.0.channel.name(), &parts, self.0.propagator.as_deref());
+        // In its place: to be put into what enters the span it would be copied, and it is some kilobytes.
+        let answer = pin!(self.answer_and_tell(&parts, body));
+        let response = answer.instrument(span.clone()).await;
+        trace::answered(&span, &response);
+        response
+    }
+
+    /// Observers are told within the request's span.
+    async fn answer_and_tell<B>(&self, parts: &Parts, body: B) -> Response<Body>
+    where
+        B: http_body::Body,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let exchange = (!self.0.observers.is_empty()).then(|| Exchange::new(self.0.channel.name(), parts));
         let mut subject = None;
-        let mut response = self.answer_to(&parts, body, &mut subject).await;
+        let mut response = self.answer_to(parts, body, &mut subject).await;
         self.0.tally.answered(response.status());
         if let Some(exchange) = exchange {
             self.tell(Exchange { subject: subject.as_deref(), ..exchange }, &mut response);
@@ -230,12 +256,15 @@ impl Endpoint {
         B: http_body::Body,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let Settings { channel, tally, .. } = &*self.0;
+        let Settings { channel, propagator, tally, .. } = &*self.0;
         let message = self.message(parts, body, subject).await;
-        let message = message.inspect_err(|refused| tally.refused(refused.status()))?;
+        let mut message = message.inspect_err(|refused| tally.refused(refused.status()))?;
+        let span = trace::publish(channel.name(), &mut message, propagator.as_deref());
         let began = Instant::now();
-        let published = channel.publish(message).await;
+        let publish = pin!(channel.publish(message));
+        let published = publish.instrument(span.clone()).await;
         tally.sent(began.elapsed(), published.as_ref().err());
+        trace::published(&span, &published);
         match published {
             Ok(published) => Ok(accepted(published)),
             Err(error) => {

@@ -27,6 +27,9 @@
 //!
 //! An [`Observer`] ([`Endpoint::observe`]) is told of each answer, and of each stream when it has ended.
 //!
+//! Requests are spans of `tracing` at the level DEBUG; a [`Propagator`] ([`Endpoint::propagate`]) ties them to traces that go on
+//! elsewhere.
+//!
 //! An `EventSource` gives up for good on any status but 200. So nothing about the channel's state, and nothing about
 //! an id, is ever told by a status on the way to a stream; 400 is for other values of the query that can't be read, and
 //! on a client's first connection for a parameter whose name is misspelled, or that the endpoint does not offer.
@@ -53,6 +56,7 @@ mod resume;
 mod select_by;
 mod since;
 mod tally;
+mod trace;
 
 use std::time::Duration;
 
@@ -76,6 +80,7 @@ pub use resume::{LAST_EVENT_ID, Resume, TIDEWATER_CURSOR};
 pub use select_by::{SelectBy, UnknownSelectBy};
 pub use tally::{Refused, SinkTime, Tally, TallyStatus};
 pub use tidewater_hub::OnEnd;
+pub use trace::Propagator;
 
 /// How long the adapters' graceful shutdown gives streams to end.
 ///

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::{
     Action, Ask, Authorizer, Body, Cors, Grant, Limits, Refusal, Rejection, body, cors::default_port,
-    query::pairs,
+    query::pairs, trace,
 };
 
 /// The most bytes that a key or the name of an event may have.
@@ -142,7 +142,8 @@ impl Asked {
     ) -> Result<Grant, Rejection> {
         let action =
             Action::Publish { key: self.key.as_ref(), event: self.event.as_ref().map(EventName::as_str) };
-        let grant = authorizer.authorize(Ask::new(channel.name(), action, parts)).await?;
+        let verdict = authorizer.authorize(Ask::new(channel.name(), action, parts));
+        let grant = trace::authorized(channel.name(), verdict).await?;
         *subject = grant.subject().cloned();
         if grant.may_publish(self.key.as_deref()) {
             grant.check_time(SystemTime::now())?;

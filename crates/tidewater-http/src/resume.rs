@@ -15,7 +15,7 @@ use crate::{
     encoding::Encodings,
     names,
     query::pairs,
-    since,
+    since, trace,
 };
 
 /// The header in which an `EventSource` sends the last id that it got (WHATWG HTML §9.2.4).
@@ -262,7 +262,8 @@ impl Resume {
         authorizer: &dyn Authorizer,
         head: impl Into<Head<'a>>,
     ) -> Result<Grant, Refusal> {
-        authorizer.authorize(Ask::new(channel.name(), Action::Read(&self.selection), head)).await
+        let verdict = authorizer.authorize(Ask::new(channel.name(), Action::Read(&self.selection), head));
+        trace::authorized(channel.name(), verdict).await
     }
 
     /// [`open`](Self::open), of what is granted *and* the request selects, for as long as it is granted: 403 if nothing is.

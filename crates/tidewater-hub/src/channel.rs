@@ -12,6 +12,7 @@ use std::{
 use tidewater_core::{
     Cursor, Error, ErrorKind, EventFrom, Message, Place, Receipt, Result, Sink, Source, payload::EVENT_HEADER,
 };
+use tracing::{Instrument as _, Span, debug_span, field::Empty};
 
 use crate::{
     builder::check_name,
@@ -102,11 +103,24 @@ impl Channel {
     /// Safe: nothing is left behind.
     pub async fn stream(&self, resume: impl Into<Resume>, select: Select) -> EventStream {
         let resume = resume.into();
-        if let Some(stream) = EventStream::open_now(&self.shared, &resume, &select) {
+        let span = debug_span!(
+            "open",
+            tidewater.channel = self.name(),
+            tidewater.begins = Empty,
+            tidewater.sent_away = Empty
+        );
+        if let Some(stream) = span.in_scope(|| EventStream::open_now(&self.shared, &resume, &select)) {
+            opened(&span, &stream);
             return stream;
         }
+        let shared = self.shared.clone();
         // Servers keep the room of a handler's future for as long as its connection lives.
-        Box::pin(EventStream::open(self.shared.clone(), resume, select)).await
+        Box::pin(async move {
+            let stream = EventStream::open(shared, resume, select).instrument(span.clone()).await;
+            opened(&span, &stream);
+            stream
+        })
+        .await
     }
 
     /// What a client gets that can't be served now, for a reason that passes by itself: a stream that says when to come back, each
@@ -216,6 +230,17 @@ impl Channel {
         cursor.advance(place.tag, epoch, place.partition, &place.position);
         Some(cursor)
     }
+}
+
+/// Says where a stream begins.
+fn opened(span: &Span, stream: &EventStream) {
+    if span.is_disabled() {
+        return;
+    }
+    match stream.begins() {
+        Ok(begins) => span.record("tidewater.begins", begins.as_str()),
+        Err(why) => span.record("tidewater.sent_away", why.as_str()),
+    };
 }
 
 impl fmt::Debug for Channel {

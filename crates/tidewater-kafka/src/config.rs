@@ -28,7 +28,12 @@ pub struct KafkaConfig {
     /// By librdkafka's names, each checked.
     pub(crate) properties: BTreeMap<String, String>,
     pub(crate) tokens: Option<Arc<Tokens>>,
+    /// Where writers keep their positions.
+    positions: TopicName,
 }
+
+/// Where writers keep their positions, unless told otherwise.
+const POSITIONS: &str = "__tidewater_positions";
 
 impl KafkaConfig {
     /// Topics at the cluster that these brokers (`host:port`, separated by commas) belong to.
@@ -41,6 +46,7 @@ impl KafkaConfig {
             topics: check_topics(topics.into_iter().map(Into::into).collect())?,
             properties: BTreeMap::new(),
             tokens: None,
+            positions: POSITIONS.into(),
         })
     }
 
@@ -53,13 +59,15 @@ impl KafkaConfig {
         topics: impl IntoIterator<Item = T>,
     ) -> Result<Self> {
         let topics = check_topics(topics.into_iter().map(Into::into).collect())?;
-        let this = Self { brokers: Vec::new(), topics, properties: BTreeMap::new(), tokens: None };
+        let (properties, positions) = (BTreeMap::new(), POSITIONS.into());
+        let this = Self { brokers: Vec::new(), topics, properties, tokens: None, positions };
         this.with_properties_file(path)
     }
 
     /// What a URL says: `kafka://a:9092,b:9092/topic1,topic2?property=value`, percent-decoded. The parameter `config`
     /// is the path of a [file of properties](Self::with_properties_file), which may name the brokers too:
-    /// `kafka:///topic?config=client.properties`.
+    /// `kafka:///topic?config=client.properties`; the parameter `positions` is the topic of
+    /// [`with_positions`](Self::with_positions).
     ///
     /// # Errors
     /// As [`new`](Self::new), [`with_property`](Self::with_property) and
@@ -67,7 +75,7 @@ impl KafkaConfig {
     pub fn from_url(url: &SourceUrl) -> Result<Self> {
         let path = url.decoded_path()?;
         let mut params = url.params()?;
-        let file = params.take("config");
+        let (file, positions) = (params.take("config"), params.take("positions"));
         if path.is_empty() || (url.authority().is_empty() && file.is_none()) {
             return Err(config(format!(
                 "{url} names {}: write kafka://host:9092/topic",
@@ -82,7 +90,26 @@ impl KafkaConfig {
         for (name, value) in params.rest() {
             this = this.with_property(name, value)?;
         }
-        Ok(this)
+        match positions {
+            Some(topic) => this.with_positions(topic),
+            None => Ok(this),
+        }
+    }
+
+    /// The same with another topic than `__tidewater_positions` for the positions of writers that write each message
+    /// once ([`Sink::exactly_once`](tidewater_core::Sink::exactly_once)). It is made when it is first needed, compacted,
+    /// if it isn't there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for a name that no topic can have.
+    pub fn with_positions(mut self, topic: impl Into<TopicName>) -> Result<Self> {
+        self.positions = check_topics(vec![topic.into()])?.swap_remove(0);
+        Ok(self)
+    }
+
+    /// The topic of positions in place of these topics.
+    pub(crate) fn at_positions(&self) -> Self {
+        Self { topics: vec![self.positions.clone()], ..self.clone() }
     }
 
     /// The same with one of librdkafka's properties; one that was there is replaced.
@@ -278,6 +305,9 @@ mod tests {
         assert_eq!(config.consumer().get("group.id"), Some("tidewater"));
         assert_eq!(config.metadata().get("group.id"), None);
         assert_eq!(config.to_string(), "kafka://a:9092,[::1]:9093,c/orders,pay-ments");
+        assert_eq!(config.at_positions().topics(), [TopicName::new("__tidewater_positions")]);
+        let other = parse("kafka://a/t?positions=ours").unwrap();
+        assert_eq!(other.at_positions().topics(), [TopicName::new("ours")]);
         let shown = format!("{config} {config:?} {:?}", config.clone().source());
         assert!(shown.contains("sasl.password") && !shown.contains("hunter2"), "{shown}");
     }
@@ -299,6 +329,7 @@ mod tests {
             ("kafka://a:9092/.", "is not a name of a topic"),
             ("kafka://a:9092/a,b,a", "twice"),
             ("kafka://a:9092/orders?client.id", "no value"),
+            ("kafka://a:9092/orders?positions=a%20b", "is not a name of a topic"),
         ] {
             let error = parse(url).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config, "{url}");

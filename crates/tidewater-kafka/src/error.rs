@@ -21,6 +21,10 @@ pub(crate) fn from_code(what: impl Into<String>, code: Code) -> Error {
             ErrorKind::Denied,
             ": this user needs the right IdempotentWrite on the cluster, or enable.idempotence=false",
         ),
+        Code::TransactionalIdAuthorizationFailed => (
+            ErrorKind::Denied,
+            ": this user needs the right Write on the transactional id tidewater/TOPIC/ID to write each message once",
+        ),
         Code::GroupAuthorizationFailed => (ErrorKind::Denied, ""),
         Code::SaslAuthenticationFailed | Code::Authentication => {
             (ErrorKind::Denied, ": are sasl.username and sasl.password right?")

@@ -38,6 +38,9 @@
 //! - **Memory is bounded**: per subscription `queued.max.messages.kbytes` (8 MiB here), one response from each broker
 //!   (`fetch.max.bytes`, 1 MiB here, which unfolds if it is compressed), and up to three batches of 1 MiB on their way
 //!   into the stream.
+//! - **Writers that write each message once** ([`Sink::exactly_once`](tidewater_core::Sink::exactly_once)) write each batch in a
+//!   transaction, together with its position, which is a record in a compacted topic
+//!   ([`KafkaConfig::with_positions`]).
 //! - **Threads**: each subscription has a client of its own (librdkafka runs three threads for it and one per broker)
 //!   and one thread that reads it. All sources of one cluster with equal properties share one client for questions,
 //!   and up to four clients that wait for 30 seconds for the next subscription. Nothing here ever blocks a thread of
@@ -52,6 +55,8 @@ mod cluster;
 mod config;
 mod error;
 mod events;
+mod positions;
+mod producer;
 mod properties;
 mod reader;
 mod settings;
@@ -60,6 +65,8 @@ mod source;
 mod token;
 mod topic;
 mod topic_ids;
+mod transaction;
+mod writer;
 
 use std::sync::Arc;
 

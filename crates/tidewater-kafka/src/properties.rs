@@ -52,7 +52,10 @@ const RESERVED: &[(&[&str], &str)] = &[
     ),
     (&["enable.partition.eof"], "the end of a partition has to be seen"),
     (&["allow.auto.create.topics"], "to look at a topic that was removed would make it again"),
-    (&["transactional.id"], "each message is sent on its own, outside of transactions"),
+    (
+        &["transactional.id"],
+        "single messages are sent outside of transactions, and a writer that writes each once (exactly_once) has its own",
+    ),
     (&["plugin.library.paths"], "it would load foreign code into this process"),
     (&["log.queue", "enable.random.seed"], "it is set by this crate"),
     (

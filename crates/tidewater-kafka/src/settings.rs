@@ -1,6 +1,6 @@
 //! What librdkafka is given for each kind of client, and what tells one configuration from another.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 use tidewater_core::{Error, ErrorKind, Result, ShareKey};
@@ -66,6 +66,20 @@ impl KafkaConfig {
             client.set("message.timeout.ms", "10000");
         }
         client
+    }
+
+    /// For a producer that writes in transactions. All with this id are one: the newest is the one that may write.
+    pub(crate) fn transactional(&self, id: &str) -> ClientConfig {
+        let mut client = self.producer();
+        client.set("enable.idempotence", "true").set("transactional.id", id);
+        client
+    }
+
+    /// How long a transaction may be open before the broker ends it.
+    pub(crate) fn transaction_timeout(&self) -> Duration {
+        let given = self.properties.get("transaction.timeout.ms").and_then(|ms| ms.parse().ok());
+        // librdkafka's default.
+        Duration::from_millis(given.unwrap_or(60_000))
     }
 
     /// Whether the user wants librdkafka's debug log.

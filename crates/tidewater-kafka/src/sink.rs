@@ -1,7 +1,7 @@
 //! The sink: one producer, and the broker's answer for each message.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -9,24 +9,35 @@ use std::{
 
 use async_trait::async_trait;
 use rdkafka::{
-    message::{Header, OwnedHeaders},
-    producer::{FutureProducer, FutureRecord, Producer as _, future_producer},
+    error::KafkaError,
+    producer::{DeliveryFuture, Producer as _, future_producer},
     types::RDKafkaErrorCode as Code,
 };
-use tidewater_core::{Epoch, Error, ErrorKind, Message, Place, Position, Receipt, Result, Sink, TopicTag};
+use tidewater_core::{
+    Epoch, Error, ErrorKind, ExactlyOnce, Message, Place, Position, Receipt, Result, Sink, TopicTag,
+    check_writer_id,
+};
 
 use crate::{
     KIND, KafkaConfig,
-    client::{self, TIMEOUT},
+    client::TIMEOUT,
     error,
-    events::Events,
+    positions::Positions,
+    producer::{Handle, record},
+    writer::KafkaWriter,
 };
 
 /// How long a known topic id is good for.
 const ID_AGE: Duration = Duration::from_secs(10);
 
-/// How long a receipt waits for the topic id, which it can do without.
-const ID_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most messages that are under way at once.
+const WINDOW: usize = 10_000;
+
+/// The most bytes that are under way at once, but for one message.
+const WINDOW_BYTES: usize = 32 << 20;
+
+/// Between two looks at a queue that is full.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The sink of a Kafka topic: idempotent, and each message is answered by the broker's delivery report.
 ///
@@ -39,6 +50,7 @@ pub struct KafkaSink {
     config: KafkaConfig,
     tag: TopicTag,
     producer: Mutex<Option<Arc<Handle>>>,
+    positions: Arc<Positions>,
     id: tokio::sync::Mutex<Id>,
 }
 
@@ -62,7 +74,8 @@ impl KafkaSink {
             ));
         };
         let tag = TopicTag::of(KIND, topic);
-        Ok(Self { config, tag, producer: Mutex::default(), id: tokio::sync::Mutex::default() })
+        let positions = Arc::new(Positions::new(&config));
+        Ok(Self { config, tag, producer: Mutex::default(), positions, id: tokio::sync::Mutex::default() })
     }
 
     async fn producer(&self) -> Result<Arc<Handle>> {
@@ -70,8 +83,9 @@ impl KafkaSink {
             return Ok(producer.clone());
         }
         let config = self.config.clone();
-        let made =
-            tokio::task::spawn_blocking(move || Handle::new(&config)).await.map_err(error::thread)??;
+        let made = tokio::task::spawn_blocking(move || Handle::new(&config, &config.producer()))
+            .await
+            .map_err(error::thread)??;
         // Two may have made one at the same time: the first stays.
         Ok(self.slot().get_or_insert(Arc::new(made)).clone())
     }
@@ -93,6 +107,48 @@ impl KafkaSink {
                 id.known.map(|(epoch, _)| epoch)
             }
         }
+    }
+
+    async fn publish_all(&self, producer: &Handle, messages: &[Message]) -> Result<(), KafkaError> {
+        let client = producer.client().map_err(|_| KafkaError::Canceled)?;
+        let (mut window, mut bytes, mut outcome) = (VecDeque::new(), 0, Ok(()));
+        for message in messages {
+            let size = message.size();
+            while outcome.is_ok() && (window.len() >= WINDOW || bytes + size > WINDOW_BYTES) {
+                let Some((sent, size)) = window.pop_front() else { break };
+                bytes -= size;
+                outcome = delivered(sent).await;
+            }
+            if outcome.is_err() {
+                break;
+            }
+            let (mut next, deadline) = (record(&self.config.topics()[0], message), Instant::now() + TIMEOUT);
+            let sent = loop {
+                match client.send_result(next) {
+                    Ok(sent) => break Ok(sent),
+                    Err((KafkaError::MessageProduction(Code::QueueFull), back))
+                        if Instant::now() < deadline =>
+                    {
+                        next = back;
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    Err((error, _)) => break Err(error),
+                }
+            };
+            match sent {
+                Ok(sent) => window.push_back((sent, size)),
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+            bytes += size;
+        }
+        // Each is waited for, so that nothing is still under way when they are sent again.
+        for (sent, _) in window {
+            outcome = outcome.and(delivered(sent).await);
+        }
+        outcome
     }
 
     async fn failed(&self, producer: &Arc<Handle>, code: Option<Code>) -> Error {
@@ -125,11 +181,7 @@ impl Sink for KafkaSink {
     async fn send(&self, message: Message) -> Result<Receipt> {
         let topic = &self.config.topics()[0];
         let producer = self.producer().await?;
-        let mut record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(topic);
-        record.key = message.key.as_deref();
-        record.payload = message.payload.as_deref();
-        record.headers = headers(&message);
-        match producer.client()?.send(record, TIMEOUT).await {
+        match producer.client()?.send(record(topic, &message), TIMEOUT).await {
             Ok(future_producer::Delivery { partition, offset, .. }) => {
                 producer.events.works();
                 let place = match (u32::try_from(partition), u64::try_from(offset)) {
@@ -145,6 +197,24 @@ impl Sink for KafkaSink {
             }
             Err((error, _)) => Err(self.failed(&producer, error.rdkafka_error_code()).await),
         }
+    }
+
+    /// Up to 10,000 messages and 32 MiB are under way at once; the idempotent producer keeps the order of those that go
+    /// to the same partition. Nothing more is sent after the first error, but what was under way then may be there.
+    async fn send_all(&self, messages: Vec<Message>) -> Result<()> {
+        let producer = self.producer().await?;
+        match self.publish_all(&producer, &messages).await {
+            Ok(()) => {
+                producer.events.works();
+                Ok(())
+            }
+            Err(error) => Err(self.failed(&producer, error.rdkafka_error_code()).await),
+        }
+    }
+
+    fn exactly_once(&self, id: &str) -> Result<Option<Box<dyn ExactlyOnce>>> {
+        check_writer_id(id)?;
+        Ok(Some(Box::new(KafkaWriter::new(self.config.clone(), self.positions.clone(), id))))
     }
 
     async fn flush(&self) -> Result<()> {
@@ -170,49 +240,10 @@ impl fmt::Debug for KafkaSink {
     }
 }
 
-/// rdkafka's producer, whose drop waits for its threads.
-struct Handle {
-    /// `None` only while it is dropped.
-    client: Option<FutureProducer<Events>>,
-    events: Events,
-}
-
-impl Handle {
-    fn new(config: &KafkaConfig) -> Result<Self> {
-        config.check()?;
-        let events = Events::new(config, config.to_string());
-        let client = config
-            .producer()
-            .create_with_context(events.clone())
-            .map_err(|error| error::no_client(config, "a producer", &error))?;
-        Ok(Self { client: Some(client), events })
+async fn delivered(sent: DeliveryFuture) -> Result<(), KafkaError> {
+    match sent.await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err((error, _))) => Err(error),
+        Err(_) => Err(KafkaError::Canceled),
     }
-
-    fn client(&self) -> Result<&FutureProducer<Events>> {
-        self.client.as_ref().ok_or_else(|| Error::new(ErrorKind::Closed, "the producer is closed"))
-    }
-
-    /// Blocks.
-    fn incarnation(&self, config: &KafkaConfig) -> Option<Epoch> {
-        // The producer's own thread serves its events.
-        let client = self.client().ok()?.client();
-        let described = client::describe(client, &self.events, config, config.topics(), ID_TIMEOUT, || {});
-        described.ok()?.pop()?.ok().map(|incarnation| incarnation.epoch)
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            client::drop_apart(client);
-        }
-    }
-}
-
-fn headers(message: &Message) -> Option<OwnedHeaders> {
-    (!message.headers.is_empty()).then(|| {
-        message.headers.iter().fold(OwnedHeaders::new(), |headers, header| {
-            headers.insert(Header { key: &header.name, value: Some(&header.value[..]) })
-        })
-    })
 }

@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use support::{Cluster, PATIENCE, Reading, Topic};
-use tidewater_core::{ErrorKind, Message, Result, Retry, Sink as _, Source as _, Subscription};
+use tidewater_core::{ErrorKind, Message, Result, Retry, Sink as _, Source as _, Subscription, Transfer};
 use tidewater_kafka::KafkaConfig;
 use tidewater_secure_kafka::{Listener, Operation, Resource, Scram, SecureKafka, User};
 use tokio::time::Instant;
@@ -99,4 +99,44 @@ async fn write_on_the_topic_is_enough_to_write() {
         }
     };
     assert!(receipt.place.is_some(), "with the topic's id: {receipt:?}");
+}
+
+/// The topic of positions is this user's alone, so each right is missing until it is given.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Kafka of its own: run cargo xtask test"]
+async fn a_writer_that_writes_each_message_once_needs_these_rights() {
+    let (topic, user) = (topic().await, user("rights-once"));
+    let positions = format!("positions-of-{}", topic.name);
+    let sink = config(&topic, &user).with_property("message.timeout.ms", "3000").unwrap();
+    let sink = sink.with_positions(positions.as_str()).unwrap().sink().unwrap();
+    let write = async || {
+        let mut writer = sink.exactly_once("w").unwrap().unwrap();
+        let position = writer.resume().await?;
+        let (message, next) = (Message::new("", "x"), position.unwrap_or_default());
+        writer.write(vec![Transfer { message, next: next.clone() }], &next).await
+    };
+    let kafka_topic = |name| Resource::Topic(name);
+    let steps = [
+        ("positions-of-", Operation::Read, kafka_topic(&positions)),
+        ("the right Create on it", Operation::Create, kafka_topic(&positions)),
+        ("transactional id tidewater/", Operation::Write, Resource::TransactionalIdsFrom("tidewater/")),
+        (&topic.name, Operation::Write, kafka_topic(&topic.name)),
+        ("Write", Operation::Write, kafka_topic(&positions)),
+    ];
+    for (missing, operation, resource) in steps {
+        let deadline = Instant::now() + PATIENCE;
+        // What was given before takes a moment.
+        loop {
+            let error = write().await.unwrap_err();
+            if error.kind() == ErrorKind::Denied && error.to_string().contains(missing) {
+                break;
+            }
+            assert!(Instant::now() < deadline, "without {operation:?} on {resource:?}: {error}");
+        }
+        kafka().allow(&user.name, operation, resource).unwrap();
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = write().await {
+        assert!(Instant::now() < deadline, "{error}");
+    }
 }

@@ -27,6 +27,8 @@ pub enum Operation {
     Read = 3,
     /// `Write`.
     Write = 4,
+    /// `Create`.
+    Create = 5,
     /// `Describe`.
     Describe = 8,
     /// `IdempotentWrite`, on the cluster.
@@ -42,6 +44,8 @@ pub enum Resource<'a> {
     TopicsFrom(&'a str),
     /// One consumer group.
     Group(&'a str),
+    /// All transactional ids that begin so.
+    TransactionalIdsFrom(&'a str),
     /// The cluster.
     Cluster,
 }
@@ -55,6 +59,7 @@ impl<'a> Resource<'a> {
             Self::Topic(name) => (2, name, LITERAL),
             Self::TopicsFrom(name) => (2, name, PREFIXED),
             Self::Group(name) => (3, name, LITERAL),
+            Self::TransactionalIdsFrom(name) => (5, name, PREFIXED),
             Self::Cluster => (4, "kafka-cluster", LITERAL),
         }
     }

@@ -20,8 +20,8 @@ pub(crate) enum Target {
     Arm64,
 }
 
-/// Beside the default ones. OpenSSL has to be linked in; musl's allocator is slow.
-pub(super) const FEATURES: &str = "kafka-vendored,mimalloc";
+/// Beside the default ones. OpenSSL has to be linked in; musl's allocator is slow; and whoever wants traces builds nothing.
+pub(super) const FEATURES: &str = "kafka-vendored,mimalloc,otel-tls";
 
 /// Builds it; says where it is.
 pub(super) fn gateway(target: Target, commit: Option<&str>) -> Result<PathBuf> {

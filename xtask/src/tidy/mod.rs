@@ -16,7 +16,7 @@ use anyhow::Result;
 /// Runs all checks; each finding is a line.
 pub(crate) fn run() -> Result<ExitCode> {
     type Check = fn() -> Result<Vec<String>>;
-    let checks: [(&str, Check); 11] = [
+    let checks: [(&str, Check); 12] = [
         ("who may depend on whom", table::check),
         ("what each crate's tree never holds", trees::check_crates),
         ("what a feature leaves out", trees::check_features),
@@ -24,6 +24,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         ("the demo compiles no C", trees::check_no_c),
         ("the client and the server compile C for their TLS alone", trees::check_tls),
         ("authorization brings nothing unless it is chosen", trees::check_authorization),
+        ("traces bring no C and no other client", trees::check_traces),
         ("what is built without make, and without any C", trees::check_left_out),
         ("packages say what they are", packages::check),
         ("every crate inherits the workspace's lints", sources::check_lints),

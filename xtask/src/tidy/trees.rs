@@ -129,6 +129,26 @@ pub(super) fn check_authorization() -> Result<Vec<String>> {
     Ok(findings)
 }
 
+/// Traces bring nothing unless they are chosen, and then neither C nor what the SDK would send them with by itself.
+pub(super) fn check_traces() -> Result<Vec<String>> {
+    const OF_TRACES: [&str; 3] = ["opentelemetry", "opentelemetry_sdk", "prost"];
+    let shipped = tree("tidewater-gateway", None, "normal,build")?;
+    let mut findings = holds("tidewater-gateway with its default features", &shipped, &OF_TRACES);
+    let shown = "tidewater-gateway --features otel";
+    let with = tree("tidewater-gateway", Some(&["otel"]), "normal,build")?;
+    findings.extend(c_builders(shown, &with));
+    findings.extend(holds(shown, &with, &["reqwest", "tonic", "hyper-rustls"]));
+    let lacks = OF_TRACES.iter().filter(|name| !with.contains(**name));
+    findings.extend(lacks.map(|name| format!("{shown} lacks {name}")));
+    let all = tree("tidewater-gateway", Some(&["otel-tls"]), "normal,build")?;
+    findings.extend(holds(
+        "tidewater-gateway --features otel-tls",
+        &all,
+        &["aws-lc-rs", "openssl-sys", "cmake"],
+    ));
+    Ok(findings)
+}
+
 /// Rust and the linker that it needs are enough for `cargo xtask demo`: for the gateway that it builds, and for itself.
 pub(super) fn check_no_c() -> Result<Vec<String>> {
     let gateway = tree("tidewater-gateway", Some(&["embedded"]), "normal,build")?;

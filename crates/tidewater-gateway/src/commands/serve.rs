@@ -4,6 +4,7 @@ use crate::{
     config::{self, Flags},
     failure::{Failure, warn_of},
     serve,
+    trace::Traces,
 };
 
 /// Serve channels over HTTP: events to browsers, and a console to watch them.
@@ -54,8 +55,8 @@ With rocket, connections wait in the queue that rocket opens (128 to 1024, by th
 Exit codes: 0 after a drain, 1 failed, 2 wrong command line or configuration, 3 the address can't be listened on.";
 
 /// Runs `tidewater serve`.
-pub(crate) fn run(args: Args) -> Result<(), Failure> {
+pub(crate) fn run(args: Args, traces: Traces) -> Result<(), Failure> {
     let loaded = config::load(&args.flags).map_err(|findings| Failure::findings(&findings))?;
     warn_of(&loaded.warnings);
-    serve::run(loaded.config, args.flags)
+    serve::run(loaded.config, args.flags, traces)
 }

@@ -45,7 +45,8 @@ pub(super) enum Taken {
 impl Ahead {
     /// These deliveries, and before them what the subscription's start has told.
     pub(super) fn new(told: Vec<Delivery>, deliveries: Deliveries) -> Self {
-        Self { deliveries, told: told.len(), queue: told.into(), bytes: 0, end: None, closed: false }
+        let bytes = told.iter().map(size).sum();
+        Self { deliveries, told: told.len(), queue: told.into(), bytes, end: None, closed: false }
     }
 
     /// Waits until there is something.
@@ -93,7 +94,8 @@ impl Ahead {
         }
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while let Some(delivery) = self.queue.pop_front() {
-            self.told = self.told.saturating_sub(1);
+            let of_start = self.told > 0;
+            self.told -= usize::from(of_start);
             let size = size(&delivery);
             self.bytes = self.bytes.saturating_sub(size);
             match delivery {
@@ -112,7 +114,8 @@ impl Ahead {
                 Delivery::Progress(to) => cursor.progress(&to),
                 told if batch.is_empty() => return Some(Taken::Told(told)),
                 told => {
-                    self.told += 1;
+                    self.told += usize::from(of_start);
+                    self.bytes += size;
                     self.queue.push_front(told);
                     break;
                 }

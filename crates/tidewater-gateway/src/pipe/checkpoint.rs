@@ -37,6 +37,9 @@ pub(super) struct Checkpoint {
     /// Where the source is read from next: the sink has everything before it.
     #[serde(with = "text")]
     pub(super) cursor: Cursor,
+    /// The sink's own position when this was written, if it keeps one and has any.
+    #[serde(with = "text_if_any", default, skip_serializing_if = "Option::is_none")]
+    pub(super) written: Option<Cursor>,
     /// Nothing was written behind the cursor.
     pub(super) complete: bool,
     /// When this was written, as RFC 3339 has it.
@@ -48,6 +51,7 @@ pub(super) struct Checkpoint {
 
 /// How often a message arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::enum_variant_names, reason = "that is what everybody calls them")]
 pub(super) enum Promise {
     /// The sink keeps the position.
     #[serde(rename = "exactly once")]
@@ -73,6 +77,18 @@ pub(super) struct Counts {
     pub(super) rejected: u64,
 }
 
+impl Counts {
+    /// What came in between.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            messages: self.messages - before.messages,
+            bytes: self.bytes - before.bytes,
+            gaps: self.gaps - before.gaps,
+            rejected: self.rejected - before.rejected,
+        }
+    }
+}
+
 impl Checkpoint {
     /// The first one of a pipe.
     pub(super) fn new(id: String, source: &impl fmt::Display, sink: &impl fmt::Display) -> Self {
@@ -83,6 +99,7 @@ impl Checkpoint {
             sink: sink.to_string(),
             promise: Promise::AtLeastOnce,
             cursor: Cursor::default(),
+            written: None,
             complete: true,
             at: String::new(),
             counts: Counts::default(),
@@ -105,7 +122,9 @@ impl CheckpointFile {
     /// If another pipe has it, if it can't be read, or if it is no checkpoint: it stays as it is then.
     pub(super) fn open(path: &Path) -> Result<(Self, Option<Checkpoint>), Failure> {
         let beside = beside(path, ".lock");
-        let lock = File::create(&beside).map_err(|error| {
+        // What else has that name keeps what it holds.
+        let opened = File::options().write(true).create(true).truncate(false).open(&beside);
+        let lock = opened.map_err(|error| {
             Failure::runtime(format_args!(
                 "the checkpoint's lock {} can't be made: {error}. --checkpoint FILE names a place that can be written to",
                 beside.display()
@@ -213,6 +232,23 @@ mod text {
     }
 }
 
+/// The same of one that need not be there.
+mod text_if_any {
+    use serde::{Deserializer, Serializer};
+    use tidewater::Cursor;
+
+    pub(super) fn serialize<S: Serializer>(cursor: &Option<Cursor>, to: S) -> Result<S::Ok, S::Error> {
+        match cursor {
+            Some(cursor) => super::text::serialize(cursor, to),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Cursor>, D::Error> {
+        super::text::deserialize(from).map(Some)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tempfile::TempDir;
@@ -224,6 +260,7 @@ mod tests {
         let mut checkpoint = Checkpoint::new("a".to_owned(), &"kafka://h/a", &"kafka://h/b");
         checkpoint.cursor.raise(TopicTag(7), EpochTag(9), 1, 300);
         checkpoint.promise = Promise::ExactlyOnce;
+        checkpoint.written = Some(checkpoint.cursor.clone());
         checkpoint.counts.messages = 5;
         checkpoint
     }
@@ -259,6 +296,14 @@ mod tests {
         assert!(error.contains("another pipe") && error.contains("c.json"), "{error}");
         drop(first);
         assert!(CheckpointFile::open(&path).is_ok());
+    }
+
+    #[test]
+    fn what_has_the_locks_name_keeps_what_it_holds() {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("Some.lock"), "precious").unwrap();
+        drop(CheckpointFile::open(&folder.path().join("Some")).unwrap());
+        assert_eq!(fs::read_to_string(folder.path().join("Some.lock")).unwrap(), "precious");
     }
 
     #[test]

@@ -83,13 +83,12 @@ impl fmt::Display for Line<'_> {
         if let Some(what) = self.seen.away {
             write!(f, ", the {what} is away")?;
         }
-        if let Some(behind) = self.seen.behind {
+        if let Some(behind) = self.seen.behind() {
             write!(f, ", {} behind", Grouped(behind))?;
         }
-        for topic in self.seen.cursor.topics() {
-            let name = self.seen.names.iter().find(|(tag, _)| *tag == topic.tag);
-            if let Some((_, name)) = name {
-                write!(f, "; {name} {}", Offsets(topic))?;
+        for topic in self.seen.bounds.iter().flat_map(|bounds| &bounds.topics) {
+            if let Some(own) = self.seen.cursor.topic(topic.tag) {
+                write!(f, "; {} {}", topic.name, Offsets(own))?;
             }
         }
         Ok(())
@@ -177,7 +176,9 @@ impl fmt::Display for Size {
 
 #[cfg(test)]
 mod tests {
-    use tidewater::{EpochTag, TopicTag};
+    use std::sync::Arc;
+
+    use tidewater::{Bounds, Epoch, TopicBounds, TopicTag};
 
     use super::*;
 
@@ -185,12 +186,13 @@ mod tests {
     fn a_line_tells_all_there_is() {
         let mut seen = Seen {
             counts: Counts { messages: 1_234_567, bytes: 3 << 20, gaps: 1, rejected: 2 },
-            behind: Some(4_321),
             away: Some("sink"),
-            names: vec![(TopicTag(1), "orders".into())],
             ..Seen::default()
         };
-        seen.cursor.raise(TopicTag(1), EpochTag(1), 1, 17);
+        let (tag, epoch) = (TopicTag(1), Epoch(1));
+        let topic = TopicBounds { name: "orders".into(), tag, epoch, partitions: vec![0..4_321, 3..17] };
+        seen.bounds = Some(Arc::new(Bounds { topics: vec![topic] }));
+        seen.cursor.raise(tag, epoch.tag(), 1, 17);
         assert_eq!(
             Line { seen: &seen, rate: 999.6 }.to_string(),
             "1,234,567 messages, 3.0 MiB, 1 gap, 2 rejected, 1,000/s, the sink is away, 4,321 behind; orders 0:0 1:17"

@@ -12,16 +12,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tidewater::{Bounds, Cursor, Delivery, Error, ErrorKind, Source, Start, Subscription};
+use tidewater::{Cursor, Delivery, Error, ErrorKind, Source, Start};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
-    ahead::{Ahead, Taken},
-    checkpoint::{Checkpoint, CheckpointFile, Promise},
+    ahead::Taken,
+    begin::subscribe,
+    checkpoint::{Checkpoint, CheckpointFile, Counts, Promise},
     missing::Missing,
     outage::Outage,
     progress::Progress,
-    start::{First, From, Known},
+    start::{First, From},
     stop::{GRACE, Stop},
     target::Target,
 };
@@ -37,6 +38,8 @@ pub(super) struct Options {
     pub(super) until_caught_up: bool,
     pub(super) skip_gaps: bool,
     pub(super) skip_rejected: bool,
+    /// Headers that speak to a NATS server are left out.
+    pub(super) without_server_headers: bool,
 }
 
 /// Why a pipe ends without an error.
@@ -72,8 +75,10 @@ pub(super) struct Engine {
     file: CheckpointFile,
     /// What stands in the file, or shall.
     pub(super) checkpoint: Checkpoint,
+    /// What earlier runs have counted.
+    before: Counts,
     /// The checkpoint that was found.
-    found: Option<Checkpoint>,
+    pub(super) found: Option<Checkpoint>,
     /// The sink has everything before this; `None` until the source has said where it begins.
     pub(super) confirmed: Option<Cursor>,
     /// The sink's own position, if it keeps one, as far as it is known.
@@ -81,7 +86,7 @@ pub(super) struct Engine {
     /// What it was told last, perhaps without a message.
     pub(super) told_last: Option<Cursor>,
     /// The source has been subscribed to: from here on there is something to save.
-    begun: bool,
+    pub(super) begun: bool,
     /// The source's end as it was at the start.
     goal: Option<Cursor>,
     /// The checkpoint is behind, and since when it was written.
@@ -116,6 +121,7 @@ impl Engine {
             options,
             progress: Arc::default(),
             file,
+            before: checkpoint.counts,
             checkpoint,
             found,
             confirmed: None,
@@ -170,53 +176,6 @@ impl Engine {
         }
     }
 
-    /// Where to begin; `None` if it is stopped before it knows.
-    async fn first(&mut self, stop: &Stop) -> Result<Option<First>, Failure> {
-        let sink = loop {
-            let asked = tokio::select! {
-                () = stop.wanted() => return Ok(None),
-                asked = self.target.resume() => asked,
-            };
-            match asked {
-                Ok(position) => break position,
-                Err(error) if self.sink_outage.passes(&error) => {
-                    self.progress.away(Some("sink"));
-                    tokio::select! {
-                        () = stop.wanted() => return Ok(None),
-                        () = self.sink_outage.wait(&error) => {}
-                    }
-                }
-                Err(error) => {
-                    return Err(failed("asking for the position", &error, self.without_positions(&error)));
-                }
-            }
-        };
-        if self.target.is_exact() {
-            self.sink_outage.over();
-            self.progress.away(None);
-        }
-        let first = Known {
-            from: self.options.from.as_ref(),
-            promise: self.checkpoint.promise,
-            file: self.found.as_ref(),
-            sink: sink.as_ref(),
-        }
-        .first();
-        self.told_last.clone_from(&sink);
-        self.written = sink;
-        first.map(Some)
-    }
-
-    /// What to do where the sink lets nobody keep a position.
-    pub(super) fn without_positions(&self, error: &Error) -> &'static str {
-        let refused = matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported);
-        if self.target.is_exact() && refused {
-            ". --at-least-once goes on without keeping the position in the sink"
-        } else {
-            ""
-        }
-    }
-
     /// One subscription, from its start to its end.
     async fn session(&mut self, start: Start, stop: &Stop) -> Result<Ended, Fault> {
         let subscribing = subscribe(&*self.source, start, self.confirmed.clone());
@@ -226,6 +185,7 @@ impl Engine {
         };
         self.source_outage.over();
         self.progress.away(None);
+        self.check_known(&begins)?;
         self.begun = true;
         if self.options.until_caught_up && self.goal.is_none() {
             self.goal = Some(bounds.end());
@@ -233,7 +193,7 @@ impl Engine {
         let mut cursor = self.confirmed.clone().unwrap_or(begins);
         self.confirmed.get_or_insert_with(|| cursor.clone());
         self.show();
-        self.progress.asked(Some(&bounds));
+        self.progress.asked(Some(bounds));
         self.checkpoint.complete = false;
         self.save()?;
         loop {
@@ -310,8 +270,13 @@ impl Engine {
 
     fn show(&self) {
         if let Some(confirmed) = &self.confirmed {
-            self.progress.moved(confirmed, self.checkpoint.counts);
+            self.progress.moved(confirmed, self.through());
         }
+    }
+
+    /// What went through in this run.
+    pub(super) fn through(&self) -> Counts {
+        self.checkpoint.counts.since(self.before)
     }
 
     fn is_caught_up(&self) -> bool {
@@ -328,6 +293,7 @@ impl Engine {
     fn save(&mut self) -> Result<(), Failure> {
         let Some(confirmed) = &self.confirmed else { return Ok(()) };
         self.checkpoint.cursor.clone_from(confirmed);
+        self.checkpoint.written.clone_from(&self.written);
         self.file.save(&mut self.checkpoint)?;
         (self.unsaved, self.saved) = (false, Instant::now());
         Ok(())
@@ -353,36 +319,6 @@ impl Engine {
         self.checkpoint.complete = !self.uncertain;
         self.save()
     }
-}
-
-/// Subscribes, and compares the start with what was wanted. Answers what it holds, and where it begins if nothing was
-/// wanted.
-async fn subscribe(
-    source: &dyn Source,
-    start: Start,
-    wanted: Option<Cursor>,
-) -> Result<(Ahead, Bounds, Cursor), Fault> {
-    let bounds = source.bounds().await.map_err(Fault::Source)?;
-    bounds.check().map_err(Fault::Source)?;
-    let subscription = Subscription { start, after: wanted.clone() };
-    let subscribed = source.subscribe(subscription).await.map_err(Fault::Source)?;
-    let (begins, deliveries) = (subscribed.start, subscribed.deliveries);
-    let Some(wanted) = wanted else { return Ok((Ahead::new(Vec::new(), deliveries), bounds, begins)) };
-    if !wanted.is_empty() && begins.topics().iter().all(|topic| wanted.topic(topic.tag).is_none()) {
-        return Err(Fault::Final(Failure::usage(format_args!(
-            "the position {wanted} is one of other topics than those of {source}: see it by `tidewater cursor {wanted}`. Give \
-             the source that it belongs to, or another --id and --checkpoint"
-        ))));
-    }
-    if begins.is_behind(&wanted) {
-        return Err(Fault::Final(Failure::runtime(format_args!(
-            "{source} ends before the position that the pipe has come to ({wanted}; it would begin at {begins}): it has lost \
-             its end, or is another one of the same name (reason: ahead). What it writes from here on has offsets that were \
-             piped before. To pipe it anew, give another --id and --checkpoint, and say --from where"
-        ))));
-    }
-    let told = bounds.told_by_start(&wanted, &begins).map_err(Fault::Source)?;
-    Ok((Ahead::new(told, deliveries), bounds, begins))
 }
 
 /// What can't be gone on with.

@@ -18,11 +18,10 @@ pub(super) async fn watch(source: &dyn Source, progress: &Progress) -> Infallibl
     loop {
         sleep(EVERY).await;
         // What it can't answer now is told where it is read from.
-        let bounds = source.bounds().await.ok();
-        progress.asked(bounds.as_ref());
+        progress.asked(source.bounds().await.ok());
         let seen = progress.seen();
         let stands =
-            seen.away.is_none() && seen.behind.is_some_and(|behind| behind > 0) && seen.cursor == last;
+            seen.away.is_none() && seen.behind().is_some_and(|behind| behind > 0) && seen.cursor == last;
         if !stands {
             (last, since) = (seen.cursor, Instant::now());
         } else if since.elapsed() > STALLED {

@@ -2,20 +2,24 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `start` | where to begin, of all that is known |
+//! | `start`, `begin` | where to begin, of all that is known; asking for it |
 //! | `checkpoint` | the file that says how far it has come |
 //! | `engine`, `write` | the way of the messages, and of one batch |
 //! | `ahead` | what is read while the sink is being written to |
 //! | `target` | the sink, or its writer that writes each message once |
+//! | `loops`, `nats` | what would read what it writes; subjects and headers of NATS |
 //! | `outage`, `stop`, `missing` | waiting for what is away; being asked to end; gaps in words |
 //! | `progress`, `lag`, `display` | how far it is, for those who look on |
 
 mod ahead;
+mod begin;
 mod checkpoint;
 mod display;
 mod engine;
 mod lag;
+mod loops;
 mod missing;
+mod nats;
 mod outage;
 mod progress;
 mod start;
@@ -66,14 +70,14 @@ pub(crate) struct Pipe {
 
 /// Pipes until it has caught up, if that is wanted, or a signal ends it.
 pub(crate) async fn run(pipe: Pipe) -> Result<(), Failure> {
-    pipe.check_urls()?;
+    let urls = pipe.check_urls()?;
     let (source, sink) = (open_source(pipe.source.secret())?, open_sink(pipe.sink.secret())?);
-    let mut engine = pipe.engine(&source, &sink)?;
+    let mut engine = pipe.engine(&urls, &source, &sink)?;
     let (asked, stop) = Stop::new();
     let signals = Signals::new()
         .map_err(|error| Failure::runtime(format_args!("signals can't be listened for: {error}")))?;
     tokio::spawn(on_signals(signals, asked));
-    let (progress, began, before) = (engine.progress.clone(), Instant::now(), engine.checkpoint.counts);
+    let (progress, began) = (engine.progress.clone(), Instant::now());
     let ended = tokio::select! {
         ended = engine.run(&stop) => ended,
         never = lag::watch(&*source, &progress) => match never {},
@@ -84,8 +88,10 @@ pub(crate) async fn run(pipe: Pipe) -> Result<(), Failure> {
         Ok(Ended::Stopped) => "stopped: ",
         Err(_) => "",
     };
-    let through = display::Through(since(before, engine.checkpoint.counts));
-    display::summary(&format_args!("{how}{through} in {:.1?}", began.elapsed()));
+    let through = engine.through();
+    if ended.is_ok() || through != Counts::default() {
+        display::summary(&format_args!("{how}{} in {:.1?}", display::Through(through), began.elapsed()));
+    }
     ended.map(|_| ())
 }
 
@@ -97,20 +103,10 @@ async fn on_signals(mut signals: Signals, asked: Asked) {
     process::exit(1);
 }
 
-/// What went through in this run.
-fn since(before: Counts, now: Counts) -> Counts {
-    Counts {
-        messages: now.messages - before.messages,
-        bytes: now.bytes - before.bytes,
-        gaps: now.gaps - before.gaps,
-        rejected: now.rejected - before.rejected,
-    }
-}
-
 impl Pipe {
     /// # Errors
     /// For what would never bring anything, or never end.
-    fn check_urls(&self) -> Result<(), Failure> {
+    fn check_urls(&self) -> Result<[SourceUrl; 2], Failure> {
         for (url, what) in [(&self.source, "read"), (&self.sink, "written")] {
             if url.scheme() == Url::MEMORY {
                 return Err(Failure::usage(format_args!(
@@ -121,17 +117,22 @@ impl Pipe {
         }
         let (source, sink): (SourceUrl, SourceUrl) =
             (self.source.secret().parse()?, self.sink.secret().parse()?);
-        if is_loop(&source, &sink) {
+        if loops::is_loop(&source, &sink) {
             return Err(Failure::usage(format_args!(
                 "{} and {} are the same: the pipe would read what it has written, without an end",
                 self.source, self.sink
             )));
         }
-        Ok(())
+        Ok([source, sink])
     }
 
     /// Finds out what is known of it, and says what it promises.
-    fn engine(&self, source: &Arc<dyn Source>, sink: &Arc<dyn Sink>) -> Result<Engine, Failure> {
+    fn engine(
+        &self,
+        urls: &[SourceUrl; 2],
+        source: &Arc<dyn Source>,
+        sink: &Arc<dyn Sink>,
+    ) -> Result<Engine, Failure> {
         if let Some(id) = &self.id {
             check_writer_id(id).map_err(|error| Failure::usage(format_args!("--id: {error}")))?;
         }
@@ -141,8 +142,15 @@ impl Pipe {
                 "--until-caught-up: {source} does not say where its end is; leave it out"
             )));
         }
+        if matches!(self.from, Some(From::Start(_))) && capabilities.replay && !capabilities.mergeable {
+            return Err(Failure::usage(format_args!(
+                "--from: {source} begins where its endpoint begins for a client without an id, and can't be asked for another \
+                 place; leave --from out, or give the id of an event"
+            )));
+        }
         let (shown_source, shown_sink) = (source.to_string(), sink.to_string());
-        let derived = start::derived_id(&shown_source, &shown_sink);
+        let [from, to] = urls;
+        let derived = start::derived_id(&start::named(from, &shown_source), &start::named(to, &shown_sink));
         let path = match &self.checkpoint {
             Some(path) => path.clone(),
             None => PathBuf::from(format!("tidewater-{}.json", self.id.as_ref().unwrap_or(&derived))),
@@ -155,15 +163,12 @@ impl Pipe {
             }
             None => Checkpoint::new(self.id.clone().unwrap_or(derived), source, sink),
         };
-        let writer = if capabilities.replay && !self.at_least_once {
-            sink.exactly_once(&checkpoint.id)?
-        } else {
-            None
-        };
-        checkpoint.promise = match (&writer, capabilities.replay) {
+        let keeper = if capabilities.replay { sink.exactly_once(&checkpoint.id)? } else { None };
+        let target = Target::new(sink.clone(), keeper, !self.at_least_once, found.as_ref());
+        checkpoint.promise = match (target.is_exact(), capabilities.replay) {
             (_, false) => Promise::AtMostOnce,
-            (Some(_), true) => Promise::ExactlyOnce,
-            (None, true) => Promise::AtLeastOnce,
+            (true, true) => Promise::ExactlyOnce,
+            (false, true) => Promise::AtLeastOnce,
         };
         let place = path.display();
         warn(match checkpoint.promise {
@@ -181,13 +186,19 @@ impl Pipe {
                  checkpoint {place}"
             ),
         });
+        let unsure = found.as_ref().filter(|found| found.promise == Promise::AtLeastOnce && !found.complete);
+        if unsure.is_some() && target.is_exact() {
+            warn(format_args!(
+                "the last run wrote at least once and did not end in order: what it wrote last may be written again"
+            ));
+        }
         let options = Options {
             from: self.from.clone(),
             until_caught_up: self.until_caught_up,
             skip_gaps: self.skip_gaps,
             skip_rejected: self.skip_rejected,
+            without_server_headers: urls.iter().any(nats::is_nats),
         };
-        let target = Target { sink: sink.clone(), writer };
         Ok(Engine::new(source.clone(), target, options, file, found, checkpoint))
     }
 
@@ -210,38 +221,6 @@ impl Pipe {
                 found.id
             ))),
             _ => Ok(()),
-        }
-    }
-}
-
-/// Whether a sink's topic is one of the source's, as URLs tell it: `kafka://HOST/a,b`, `jetstream://HOST/STREAM/subject`,
-/// `embedded:PATH`.
-fn is_loop(source: &SourceUrl, sink: &SourceUrl) -> bool {
-    let first = |url: &SourceUrl| url.path().split('/').next().unwrap_or_default().to_owned();
-    let same = source.scheme() == sink.scheme() && source.authority() == sink.authority();
-    if source.authority().is_empty() {
-        return same && source.path() == sink.path();
-    }
-    same && first(source).split(',').any(|topic| topic == first(sink))
-}
-
-#[cfg(test)]
-mod url_tests {
-    use super::*;
-
-    #[test]
-    fn a_loop_is_seen() {
-        for (source, sink, is) in [
-            ("kafka://h/a", "kafka://h/a", true),
-            ("kafka://h/a,b", "kafka://h/b?acks=1", true),
-            ("kafka://h/a", "kafka://other/a", false),
-            ("kafka://h/a", "kafka://h/ab", false),
-            ("jetstream://h/S/a.>", "jetstream://h/S/a.b", true),
-            ("jetstream://h/S", "jetstream://h/T/a.b", false),
-            ("embedded:./a", "embedded:./a?sync=always", true),
-            ("embedded:./a", "embedded:./b", false),
-        ] {
-            assert_eq!(is_loop(&source.parse().unwrap(), &sink.parse().unwrap()), is, "{source} {sink}");
         }
     }
 }

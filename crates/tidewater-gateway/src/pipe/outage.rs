@@ -24,9 +24,14 @@ impl Outage {
         Self { name: name.to_string(), since: None, worked: None, next: FIRST }
     }
 
-    /// Whether it may work later. What was never there is a mistake more often than it is away.
+    /// Whether it may work later. What has never worked is a mistake more often than it is away: a name, a password, a
+    /// right.
     pub(super) fn passes(&self, error: &Error) -> bool {
-        error.retry() == Retry::Later && (error.kind() != ErrorKind::NotFound || self.worked.is_some())
+        let mistake = matches!(
+            error.kind(),
+            ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Config | ErrorKind::Unsupported
+        );
+        error.retry() == Retry::Later && (!mistake || self.worked.is_some())
     }
 
     /// It does not work: waits before the next try.
@@ -47,13 +52,20 @@ impl Outage {
         sleep(wait).await;
     }
 
-    /// It works.
+    /// It does what it is there for.
     pub(super) fn over(&mut self) {
-        if let Some(since) = self.since.take() {
-            tracing::info!("{} is back after {:.1?}", self.name, since.elapsed());
+        if self.since.is_some() {
+            self.answers();
             self.worked = None;
         }
         self.worked.get_or_insert_with(Instant::now);
+    }
+
+    /// It answers, which is not yet to say that it does what it is there for.
+    pub(super) fn answers(&mut self) {
+        if let Some(since) = self.since.take() {
+            tracing::info!("{} is back after {:.1?}", self.name, since.elapsed());
+        }
     }
 }
 
@@ -89,9 +101,12 @@ mod tests {
         let mut outage = Outage::new(&"it");
         assert!(outage.passes(&error(ErrorKind::Unavailable)));
         assert!(!outage.passes(&error(ErrorKind::Denied)));
-        let absent = || error(ErrorKind::NotFound).with_retry(Retry::Later);
-        assert!(!outage.passes(&absent()));
+        let mistakes = [ErrorKind::NotFound, ErrorKind::Denied, ErrorKind::Config, ErrorKind::Unsupported];
+        let later = |kind| error(kind).with_retry(Retry::Later);
+        outage.answers();
+        assert!(mistakes.iter().all(|kind| !outage.passes(&later(*kind))));
         outage.over();
-        assert!(outage.passes(&absent()));
+        assert!(mistakes.iter().all(|kind| outage.passes(&later(*kind))));
+        assert!(!outage.passes(&error(ErrorKind::Denied)));
     }
 }

@@ -1,8 +1,8 @@
 //! How far a pipe is, for those who look on: the engine writes it, the display and the lag's watch read it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tidewater::{Bounds, Cursor, TopicName, TopicTag};
+use tidewater::{Bounds, Cursor};
 use tokio::sync::Notify;
 
 use super::checkpoint::Counts;
@@ -22,12 +22,17 @@ pub(super) struct Seen {
     pub(super) counts: Counts,
     /// The sink has everything before this.
     pub(super) cursor: Cursor,
-    /// How many positions the source is ahead, if it could be asked.
-    pub(super) behind: Option<u64>,
     /// What is away.
     pub(super) away: Option<&'static str>,
-    /// The topics' names.
-    pub(super) names: Vec<(TopicTag, TopicName)>,
+    /// What the source held when it was asked last, if it has answered.
+    pub(super) bounds: Option<Arc<Bounds>>,
+}
+
+impl Seen {
+    /// How many positions the source is ahead, as far as it was asked.
+    pub(super) fn behind(&self) -> Option<u64> {
+        behind(&self.cursor, self.bounds.as_ref()?)
+    }
 }
 
 impl Progress {
@@ -46,12 +51,8 @@ impl Progress {
     }
 
     /// The source was asked what it holds.
-    pub(super) fn asked(&self, bounds: Option<&Bounds>) {
-        let mut seen = self.lock();
-        seen.behind = bounds.and_then(|bounds| behind(&seen.cursor, bounds));
-        if let Some(bounds) = bounds {
-            seen.names = bounds.topics.iter().map(|topic| (topic.tag, topic.name.clone())).collect();
-        }
+    pub(super) fn asked(&self, bounds: Option<Bounds>) {
+        self.lock().bounds = bounds.map(Arc::new);
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
@@ -76,7 +77,7 @@ fn behind(cursor: &Cursor, bounds: &Bounds) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use tidewater::{Epoch, TopicBounds};
+    use tidewater::{Epoch, TopicBounds, TopicTag};
 
     use super::*;
 

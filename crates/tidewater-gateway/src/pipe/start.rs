@@ -1,8 +1,11 @@
 //! Where a pipe begins, of all that is known about it. Pure.
 
-use tidewater::{Cursor, Start, TopicTag};
+use tidewater::{Cursor, SourceUrl, Start, TopicTag};
 
-use super::checkpoint::{Checkpoint, Promise};
+use super::{
+    checkpoint::{Checkpoint, Promise},
+    loops::folder,
+};
 use crate::{failure::Failure, since};
 
 /// What `--from` says.
@@ -84,38 +87,19 @@ impl Known<'_> {
             (None, None) => Ok(None),
             (None, Some(sink)) => Ok(Some(sink.clone())),
             (Some(file), None) => {
-                // What was written before, with the position, is no longer there; and the file may be behind it.
-                let lost = self.promise == Promise::ExactlyOnce
-                    && file.promise == Promise::ExactlyOnce
-                    && file.counts.messages > 0;
-                if lost && !file.complete {
+                // What was written before, with the position, is no longer there; or this is another sink of that name.
+                if self.promise == Promise::ExactlyOnce && file.written.is_some() {
                     return Err(Failure::runtime(format_args!(
                         "the checkpoint says that {} messages were written, and {} knows no position of the pipe {:?}: it was \
-                         emptied or made anew, or has forgotten it. To write everything anew, remove the checkpoint or give \
-                         another --id and --checkpoint. To go on from the checkpoint, where the last messages may be written \
-                         again: --at-least-once",
+                         emptied or made anew, has forgotten it, or is another one of that name. To write everything anew, \
+                         give another --id and --checkpoint. To go on from the checkpoint, where after a crash the last \
+                         messages may be written again: --at-least-once",
                         file.counts.messages, file.sink, file.id
                     )));
                 }
-                if lost {
-                    tracing::warn!(
-                        "{} knows no position of the pipe {:?}: going on from the checkpoint, which is complete",
-                        file.sink,
-                        file.id
-                    );
-                }
                 Ok(Some(file.cursor.clone()))
             }
-            // Both are true: the sink has what is before either. Of two incarnations of a topic the one counts that
-            // was written last.
-            (Some(file), Some(sink)) => {
-                let (mut position, last) = match file.promise {
-                    Promise::ExactlyOnce => (file.cursor.clone(), sink),
-                    _ => (sink.clone(), &file.cursor),
-                };
-                position.merge(last);
-                Ok(Some(position))
-            }
+            (Some(file), Some(sink)) => Ok(Some(of_both(file, sink))),
         }
     }
 
@@ -126,6 +110,40 @@ impl Known<'_> {
                 "--from: the source keeps no messages, so there is nothing to go back to; leave --from out",
             )),
         }
+    }
+}
+
+/// Where the file and the sink both say something. The file says too where the sink stood: which of them is newer.
+fn of_both(file: &Checkpoint, sink: &Cursor) -> Cursor {
+    match &file.written {
+        // The pipe has moved since without the sink's knowing: over gaps, or at least once.
+        Some(written) if written == sink => file.cursor.clone(),
+        Some(written) if sink.is_behind(written) => {
+            tracing::warn!(
+                "{} has lost messages that it had: it stands at {sink}, and stood at {written}. The pipe goes on where it stands",
+                file.sink
+            );
+            sink.clone()
+        }
+        // Written without a position, or before the sink was asked for it.
+        None if file.promise != Promise::ExactlyOnce => merged(sink, &file.cursor),
+        _ => merged(&file.cursor, sink),
+    }
+}
+
+/// The sink has what is before either. Of two incarnations of a topic that of the newer one counts.
+fn merged(older: &Cursor, newer: &Cursor) -> Cursor {
+    let mut position = older.clone();
+    position.merge(newer);
+    position
+}
+
+/// What a source or sink is in an id: a folder is the whole way to it, because the same few letters are another one
+/// elsewhere.
+pub(super) fn named(url: &SourceUrl, shown: &str) -> String {
+    match folder(url) {
+        Some(folder) => format!("{}:{}", url.scheme(), folder.display()),
+        None => shown.to_owned(),
     }
 }
 
@@ -159,6 +177,13 @@ mod tests {
         let mut file = Checkpoint::new("a".to_owned(), &"s", &"t");
         (file.promise, file.cursor, file.complete, file.counts.messages) =
             (promise, cursor, complete, messages);
+        file
+    }
+
+    /// One that says too where the sink stood.
+    fn stood(written: Cursor, file: Checkpoint) -> Checkpoint {
+        let mut file = file;
+        file.written = Some(written);
         file
     }
 
@@ -223,14 +248,28 @@ mod tests {
     #[test]
     fn a_sink_that_forgot_is_not_written_to_again_unasked() {
         let first = |file: &Checkpoint| known(Some(file), None).first();
-        let error = first(&file(Promise::ExactlyOnce, at(5), 5, false)).unwrap_err().to_string();
-        assert!(error.contains("5 messages") && error.contains("--at-least-once"), "{error}");
-        for known in [
-            file(Promise::ExactlyOnce, at(5), 5, true),
-            file(Promise::ExactlyOnce, at(5), 0, false),
-            file(Promise::AtLeastOnce, at(5), 5, false),
-        ] {
+        for complete in [false, true] {
+            let there = stood(at(5), file(Promise::ExactlyOnce, at(5), 5, complete));
+            let error = first(&there).unwrap_err().to_string();
+            assert!(error.contains("5 messages") && error.contains("--at-least-once"), "{error}");
+            let asked = Known { promise: Promise::AtLeastOnce, ..known(Some(&there), None) };
+            assert_eq!(asked.first().unwrap(), First::GoOn(at(5)));
+        }
+        for known in [file(Promise::ExactlyOnce, at(5), 5, true), file(Promise::AtLeastOnce, at(5), 5, false)]
+        {
             assert_eq!(first(&known).unwrap(), First::GoOn(at(5)));
+        }
+    }
+
+    #[test]
+    fn where_the_sink_stood_says_who_is_newer() {
+        let go_on = |file: &Checkpoint, sink: &Cursor| known(Some(file), Some(sink)).first().unwrap();
+        for promise in [Promise::ExactlyOnce, Promise::AtLeastOnce] {
+            let moved = stood(at(5), file(promise, in_epoch(2, &[1]), 5, false));
+            assert_eq!(go_on(&moved, &at(5)), First::GoOn(in_epoch(2, &[1])), "the file");
+            assert_eq!(go_on(&moved, &at(3)), First::GoOn(at(3)), "a sink that lost its end");
+            assert_eq!(go_on(&moved, &in_epoch(2, &[4])), First::GoOn(in_epoch(2, &[4])), "the sink");
+            assert_eq!(go_on(&moved, &in_epoch(3, &[1])), First::GoOn(in_epoch(3, &[1])), "the sink");
         }
     }
 
@@ -250,5 +289,10 @@ mod tests {
         check_writer_id(&id).unwrap();
         assert_eq!(id, derived_id("kafka://a/b", "kafka://a/c"));
         assert_ne!(id, derived_id("kafka://a/c", "kafka://a/b"));
+        let named = |url: &str| named(&url.parse().unwrap(), url);
+        assert_eq!(named("kafka://a/b"), "kafka://a/b");
+        assert_eq!(named("embedded:/a?sync=os"), "embedded:/a");
+        assert_eq!(named("embedded:./a"), named("embedded:a"));
+        assert!(named("embedded:a").len() > "embedded:/a".len(), "{}", named("embedded:a"));
     }
 }

@@ -4,15 +4,34 @@ use std::sync::Arc;
 
 use tidewater::{Cursor, ExactlyOnce, Result, Sink, Transfer};
 
+use super::checkpoint::{Checkpoint, Promise};
+
 /// Where a pipe writes to.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) sink: Arc<dyn Sink>,
     /// That writes each message once.
-    pub(super) writer: Option<Box<dyn ExactlyOnce>>,
+    writer: Option<Box<dyn ExactlyOnce>>,
+    /// That wrote so in an earlier run, and does in this one no more: it is asked once where it stands.
+    pub(super) former: Option<Box<dyn ExactlyOnce>>,
 }
 
 impl Target {
+    /// A sink, and what keeps its position if it has that. `exact`: it is to be kept.
+    pub(super) fn new(
+        sink: Arc<dyn Sink>,
+        keeper: Option<Box<dyn ExactlyOnce>>,
+        exact: bool,
+        found: Option<&Checkpoint>,
+    ) -> Self {
+        if exact {
+            return Self { sink, writer: keeper, former: None };
+        }
+        let was_exact =
+            found.is_some_and(|found| found.promise == Promise::ExactlyOnce || found.written.is_some());
+        Self { sink, writer: None, former: keeper.filter(|_| was_exact) }
+    }
+
     pub(super) fn is_exact(&self) -> bool {
         self.writer.is_some()
     }

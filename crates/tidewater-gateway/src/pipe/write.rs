@@ -9,6 +9,7 @@ use super::{
     checkpoint::Promise,
     engine::{Engine, Fault, failed},
     missing::Place,
+    nats::without_server_headers,
     stop::Stop,
 };
 use crate::failure::Failure;
@@ -33,6 +34,11 @@ impl Engine {
             return Ok(false);
         }
         let mut left = VecDeque::from(batch);
+        if self.options.without_server_headers {
+            left.iter_mut().for_each(|transfer| without_server_headers(&mut transfer.message));
+        }
+        // The sink may have what stands behind one that it refused.
+        let mut beyond = false;
         // How many are written at once: fewer while one is searched for that is refused.
         let mut limit = left.len();
         loop {
@@ -50,23 +56,25 @@ impl Engine {
                     left.drain(..count);
                     limit = if limit == 1 { 1 } else { left.len() };
                     self.has(to, (count as u64, bytes))?;
+                    self.uncertain = beyond && !left.is_empty();
                 }
                 Err(error) if error.kind() == ErrorKind::Rejected && count > 1 => {
                     // A sink that keeps positions writes nothing of a half that fails; others would write it again.
-                    limit = if self.target.is_exact() { count / 2 } else { 1 };
+                    beyond = !self.target.is_exact();
+                    limit = if beyond { 1 } else { count / 2 };
                     if self.again(ahead, &mut left, &next, stop).await? {
                         return Ok(true);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Rejected && count == 1 => {
                     let Some(refused) = left.pop_front() else { continue };
-                    self.uncertain = false;
-                    self.refused(&refused, &error)?;
-                    self.confirm(to)?;
-                    limit = left.len();
                     if self.again(ahead, &mut left, &next, stop).await? {
                         return Ok(true);
                     }
+                    self.uncertain = beyond && !left.is_empty();
+                    self.refused(&refused, &error)?;
+                    self.confirm(to)?;
+                    limit = left.len();
                 }
                 Err(error) if self.sink_outage.passes(&error) => {
                     if self.wait(ahead, &error, stop).await
@@ -130,6 +138,7 @@ impl Engine {
                 Err(error) => return Err(self.given_up(&error).into()),
             }
         };
+        self.uncertain = false;
         if asked == self.written {
             return Ok(false);
         }
@@ -159,6 +168,7 @@ impl Engine {
         });
         confirmed.merge(&position);
         self.has(confirmed, (messages, bytes))?;
+        self.written = Some(position);
         Ok(false)
     }
 

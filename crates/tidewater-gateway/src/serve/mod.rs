@@ -41,30 +41,36 @@ use crate::{
     config::{Config, Flags, Listen, Listening},
     failure::{Failure, warn},
     output::Output,
+    trace::Traces,
 };
 
 /// How long what was published may take until it is safe, at the end.
 const FLUSH: Duration = Duration::from_secs(2);
+/// How long the last traces may take to be sent.
+const LAST_TRACES: Duration = Duration::from_secs(2);
 
 /// Serves until a signal ends it, then drains.
-pub(crate) fn run(config: Config, flags: Flags) -> Result<(), Failure> {
+pub(crate) fn run(config: Config, flags: Flags, traces: Traces) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::runtime(format_args!("no threads can be started: {error}")))?;
+    traces.run_on(runtime.handle());
     let access = AccessLog::default();
-    let done = runtime.block_on(serve(config, flags, access.clone()));
+    let done = runtime.block_on(serve(config, flags, access.clone(), traces.clone()));
+    // Over the runtime.
+    traces.finish(LAST_TRACES);
     // What still runs (a broker's client that says goodbye) is not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));
     access.finish(Duration::from_secs(1));
     done
 }
 
-async fn serve(config: Config, flags: Flags, access: AccessLog) -> Result<(), Failure> {
+async fn serve(config: Config, flags: Flags, access: AccessLog, traces: Traces) -> Result<(), Failure> {
     metrics::started();
     let server = config.server.listening.clone();
     let connections = listen::connections(server.max_connections.0);
-    let site = Arc::new(Site::open(config, connections, access)?);
+    let site = Arc::new(Site::open(config, connections, access, traces)?);
     let done = listen(site.clone(), &server, connections, flags).await;
     // Nobody publishes any more.
     site.flush(FLUSH).await;

@@ -57,7 +57,7 @@ pub(super) fn on_hangup(site: Arc<Site>, flags: Flags) -> Result<(), crate::fail
             // Files are read. Opening channels needs the runtime, which such a thread is in too.
             let done = {
                 let site = site.clone();
-                tokio::task::spawn_blocking(move || reload(&site, &flags)).await
+                tokio::task::spawn_blocking(move || traced(&site, &flags)).await
             };
             if let Err(error) = &done {
                 tracing::error!("the configuration was not reloaded: {error}");
@@ -74,6 +74,22 @@ pub(super) fn on_hangup(site: Arc<Site>, flags: Flags) -> Result<(), crate::fail
 #[cfg(not(unix))]
 pub(super) fn on_hangup(_: Arc<Site>, _: Flags) -> Result<(), crate::failure::Failure> {
     Ok(())
+}
+
+/// [`reload`], in a span of its own.
+#[cfg(unix)]
+fn traced(site: &Site, flags: &Flags) -> Option<bool> {
+    let span = tracing::debug_span!(
+        "reload",
+        otel.status_code = tracing::field::Empty,
+        tidewater.reloaded = tracing::field::Empty
+    );
+    let done = span.in_scope(|| reload(site, flags));
+    span.record("tidewater.reloaded", done == Some(true));
+    if done == Some(false) {
+        span.record("otel.status_code", "ERROR");
+    }
+    done
 }
 
 /// All is checked before anything changes. Answers whether that is in force now; `None`: it was not tried.

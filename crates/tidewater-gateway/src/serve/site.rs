@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::join_all;
 use tidewater::{
     Channel, Error, Hub,
-    http::{Authorizer, Cors, Endpoint, Limits, Observer, Tally},
+    http::{Authorizer, Cors, Endpoint, Limits, Observer, Propagator, Tally},
     plugin::open_source,
 };
 
@@ -23,6 +23,7 @@ use crate::{
     access::AccessLog,
     config::{self, Authorization, ChannelConfig, Config, CorsConfig, ProxiesConfig, ServerConfig},
     failure::Failure,
+    trace::Traces,
 };
 
 /// Everything that the gateway answers. Each request looks at what holds then.
@@ -34,6 +35,7 @@ pub(super) struct Site {
     /// Of all channels and listeners, and of all reloads: what is open stays counted.
     limits: Limits,
     access: AccessLog,
+    traces: Traces,
     /// How many connections there may be.
     connections: usize,
     configuration: Reloads,
@@ -58,7 +60,8 @@ pub(super) struct Now {
 struct Around<'a> {
     limits: &'a Limits,
     authorization: &'a Authorization,
-    observer: Option<Arc<dyn Observer>>,
+    observers: Vec<Arc<dyn Observer>>,
+    propagator: Option<Arc<dyn Propagator>>,
 }
 
 /// One channel that is served.
@@ -76,13 +79,19 @@ pub(super) struct Served {
 impl Site {
     /// Opens every channel, where there may be so many connections. A broker that can't be reached is no
     /// error: its channel is retried behind it.
-    pub(super) fn open(config: Config, connections: usize, access: AccessLog) -> Result<Self, Failure> {
+    pub(super) fn open(
+        config: Config,
+        connections: usize,
+        access: AccessLog,
+        traces: Traces,
+    ) -> Result<Self, Failure> {
         let hub = Hub::new();
         let limits = Limits::new(config.limits.config(connections), config.proxies.proxies()?);
         let around = Around {
             limits: &limits,
             authorization: &config.authorization,
-            observer: observer(&access, &config.server),
+            observers: observers(&access, &traces, &config.server),
+            propagator: traces.propagator(),
         };
         let channels = config
             .channels
@@ -103,6 +112,7 @@ impl Site {
             feed: Feed::open()?,
             limits,
             access,
+            traces,
             connections,
             configuration: Reloads::default(),
             certificates: Reloads::default(),
@@ -204,7 +214,8 @@ impl Site {
         let around = Around {
             limits: &self.limits,
             authorization: &authorization,
-            observer: observer(&self.access, &new.server),
+            observers: observers(&self.access, &self.traces, &new.server),
+            propagator: self.traces.propagator(),
         };
         let mut channels = Vec::new();
         for config in new.channels {
@@ -401,8 +412,11 @@ impl Served {
         if let Some(gate) = &gate {
             endpoint = endpoint.authorize(gate.clone());
         }
-        if let Some(observer) = &around.observer {
+        for observer in &around.observers {
             endpoint = endpoint.observe(observer.clone());
+        }
+        if let Some(propagator) = &around.propagator {
+            endpoint = endpoint.propagate(propagator.clone());
         }
         Ok(Self { endpoint, gate, limits, tally, config })
     }
@@ -431,9 +445,10 @@ impl Served {
     }
 }
 
-/// Who writes the access log, if there is to be one.
-fn observer(access: &AccessLog, server: &ServerConfig) -> Option<Arc<dyn Observer>> {
-    server.access_log.0.map(|format| access.observer(format))
+/// Who writes the access log, if there is to be one, and who makes traces.
+fn observers(access: &AccessLog, traces: &Traces, server: &ServerConfig) -> Vec<Arc<dyn Observer>> {
+    let access = server.access_log.0.map(|format| access.observer(format));
+    access.into_iter().chain(traces.observer()).collect()
 }
 
 /// What a reload did, by channel and by key.

@@ -39,20 +39,26 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn start(args: &[&str]) -> Self {
-        Self::spawn(args, true)
+        Self::spawn(args, &[], true)
+    }
+
+    /// The same with variables.
+    pub(crate) fn start_with(args: &[&str], variables: &[(&str, String)]) -> Self {
+        Self::spawn(args, variables, true)
     }
 
     /// Its standard error is a pipe that nobody reads from any more, from the beginning.
     pub(crate) fn start_unread(args: &[&str]) -> Self {
-        Self::spawn(args, false)
+        Self::spawn(args, &[], false)
     }
 
-    fn spawn(args: &[&str], read: bool) -> Self {
+    fn spawn(args: &[&str], variables: &[(&str, String)], read: bool) -> Self {
         let listen = if args.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] };
         let mut child = tidewater()
             .arg("serve")
             .args(listen)
             .args(args)
+            .envs(variables.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

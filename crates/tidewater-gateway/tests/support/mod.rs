@@ -16,11 +16,28 @@ use std::{
 
 use gateway::PATIENCE;
 
-/// The binary, with no log filter from outside.
+/// The binary, with no log filter and no collector from outside.
 pub(crate) fn tidewater() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidewater"));
     command.env_remove("RUST_LOG");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("OTEL_") {
+            command.env_remove(name);
+        }
+    }
     command
+}
+
+/// A token of this subject, as `tidewater token` makes it with a secret.
+#[cfg(feature = "authorization")]
+pub(crate) fn token(secret: &str, subject: &str) -> String {
+    let mut command = tidewater();
+    command.args(["token", "--secret-env", "JWT_SECRET", "--claim", "aud=tidewater", "--claim"]);
+    command.arg(format!("sub={subject}"));
+    let mut child = command.env("JWT_SECRET", secret).stdout(Stdio::piped()).spawn().unwrap();
+    let token = text(child.stdout.take().unwrap());
+    assert_eq!(end(&mut child), Some(0));
+    token.join().unwrap().trim().to_owned()
 }
 
 /// What a command did.

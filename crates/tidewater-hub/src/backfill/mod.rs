@@ -33,6 +33,10 @@ use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
 };
+use tracing::{
+    Instrument as _, debug_span,
+    field::{Empty, display},
+};
 
 use crate::{ask::answered, state::Shared};
 use queue::{Ask, NEAR, distance};
@@ -75,7 +79,7 @@ pub(crate) fn fetch(shared: &Arc<Shared>, cursor: Cursor) -> oneshot::Receiver<R
             };
             let filled = match found {
                 Found::Segment(segment) => break Ok(segment),
-                Found::Turn(permit) => fill(&shared, permit).await,
+                Found::Turn(permit) => read(&shared, permit).await,
             };
             match filled {
                 Err(error) if error.retry() == Retry::Later => {
@@ -145,6 +149,29 @@ async fn look(shared: &Shared, cursor: &Cursor) -> Found {
             },
         }
     }
+}
+
+/// Fills a segment, in a span of its own: clients share what is read, so that it is part of no client's request.
+async fn read(shared: &Arc<Shared>, permit: Box<Permit>) -> Result<Arc<Segment>> {
+    let span = debug_span!(
+        "backfill",
+        otel.kind = "client",
+        otel.status_description = Empty,
+        tidewater.channel = &*shared.name,
+        tidewater.source = %shared.source(),
+        tidewater.bytes = Empty,
+    );
+    let filled = fill(shared, permit).instrument(span.clone()).await;
+    if !span.is_disabled() {
+        match &filled {
+            Ok(segment) => {
+                let bytes: usize = segment.batches.iter().map(|batch| batch.bytes.len()).sum();
+                span.record("tidewater.bytes", bytes)
+            }
+            Err(error) => span.record("otel.status_description", display(error)),
+        };
+    }
+    filled
 }
 
 async fn fill(shared: &Arc<Shared>, mut permit: Box<Permit>) -> Result<Arc<Segment>> {

@@ -14,6 +14,10 @@ use tidewater_core::{
     Bounds, Cursor, Delivery, Error, ErrorKind, Gap, Next, Result, Subscription, TopicCursor, TopicTag,
 };
 use tokio::time::{Instant, timeout};
+use tracing::{
+    Instrument as _, debug_span,
+    field::{Empty, display},
+};
 
 use super::{at, queue::Ask, readers::Turn};
 use crate::{
@@ -64,10 +68,19 @@ pub(crate) fn groups(channels: Vec<Arc<Shared>>) -> impl Iterator<Item = Vec<Arc
 pub(crate) async fn run(channels: Vec<Arc<Shared>>, until: Cursor) {
     let mut warming: Vec<_> = channels.into_iter().map(|shared| Warming::new(shared, &until)).collect();
     let began = Instant::now();
-    match timeout(PATIENCE, read(&mut warming, &until))
-        .await
-        .unwrap_or_else(|_| Err(unavailable("it takes too long")))
-    {
+    let span = debug_span!(
+        "prewarm",
+        otel.kind = "client",
+        otel.status_description = Empty,
+        tidewater.channels = warming.len(),
+        tidewater.source = warming.first().map(|own| display(own.shared.source())),
+    );
+    let read = timeout(PATIENCE, read(&mut warming, &until)).instrument(span.clone());
+    let read = read.await.unwrap_or_else(|_| Err(unavailable("it takes too long")));
+    if let Err(error) = &read {
+        span.record("otel.status_description", display(error));
+    }
+    match read {
         Ok(()) => {
             for own in &mut warming {
                 own.finish(began);

@@ -14,6 +14,10 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
+use tracing::{
+    Instrument as _, debug_span,
+    field::{Empty, display},
+};
 
 use super::{
     Origin, Pulse,
@@ -88,6 +92,26 @@ struct Pump<'a> {
 impl Pump<'_> {
     /// One subscription, from its start to its error.
     async fn follow(&mut self) -> Result<Infallible> {
+        let before = self.origin.subscriptions.load(Ordering::Relaxed);
+        let span = debug_span!(
+            "subscribe",
+            otel.kind = "client",
+            otel.status_description = Empty,
+            tidewater.source = %self.origin.source,
+            tidewater.channels = %self.members,
+            tidewater.subscriptions_before = before,
+        );
+        let subscribed = self.subscribe().instrument(span.clone()).await;
+        if let Err(error) = &subscribed {
+            span.record("otel.status_description", display(error));
+        }
+        // What comes of it may go on for months.
+        drop(span);
+        self.deliver(subscribed?).await
+    }
+
+    /// Asks where the source is, and begins where the channels are.
+    async fn subscribe(&mut self) -> Result<Deliveries> {
         let source = &self.origin.source;
         let bounds = self.meanwhile(source.bounds()).await?;
         bounds.check()?;
@@ -100,7 +124,7 @@ impl Pump<'_> {
         self.origin.subscriptions.fetch_add(1, Ordering::Relaxed);
         self.prewarm();
         tracing::info!(channels = %self.members, source = %source, "upstream live");
-        self.deliver(deliveries).await
+        Ok(deliveries)
     }
 
     async fn deliver(&mut self, deliveries: Deliveries) -> Result<Infallible> {

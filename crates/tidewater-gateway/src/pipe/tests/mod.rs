@@ -1,5 +1,6 @@
 //! A pipe between a source and a sink that fail, and a pipe that is killed at every await.
 
+mod positions;
 mod stage;
 
 use std::time::Duration;
@@ -24,9 +25,13 @@ fn file(stage: &Stage) -> Checkpoint {
     CheckpointFile::open(&stage.checkpoint()).unwrap().1.unwrap()
 }
 
+/// What a sink is: whether it keeps the position, and whether it moves that only with a message.
+const SINKS: [(bool, bool); 3] = [(false, false), (true, false), (true, true)];
+
 /// A stage whose sink fails like this, and whose source does now and then.
-fn faulty(exact: bool, faults: &[Answer]) -> Stage {
+fn faulty((exact, lazy): (bool, bool), faults: &[Answer]) -> Stage {
     let stage = Stage::new(exact, MESSAGES);
+    stage.sink.state().lazy = lazy;
     stage.sink.state().answers.extend(faults);
     stage.source.ends.lock().unwrap().extend([5, 0, 1]);
     stage
@@ -52,9 +57,9 @@ async fn everything_arrives_in_order_and_the_checkpoint_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn what_fails_for_a_while_is_waited_for() {
-    for exact in [false, true] {
+    for sink @ (exact, _) in SINKS {
         for faults in FAULTS {
-            let stage = faulty(exact, faults);
+            let stage = faulty(sink, faults);
             assert_eq!(stage.run().await.unwrap(), Ended::CaughtUp, "{faults:?}");
             if exact {
                 stage.has_exactly(MESSAGES);
@@ -70,11 +75,11 @@ async fn what_fails_for_a_while_is_waited_for() {
 /// goes on.
 #[tokio::test(start_paused = true)]
 async fn killed_at_any_await_it_goes_on_without_a_loss_and_exactly_where_the_sink_can() {
-    for exact in [false, true] {
+    for sink @ (exact, _) in SINKS {
         for faults in FAULTS {
             let mut awaits = 1;
             loop {
-                let stage = faulty(exact, faults);
+                let stage = faulty(sink, faults);
                 let ended = stage.run_and_kill(awaits).await;
                 if ended.is_none() {
                     stage.run().await.unwrap();
@@ -99,7 +104,7 @@ async fn killed_at_any_await_it_goes_on_without_a_loss_and_exactly_where_the_sin
 async fn killed_often_and_robbed_of_its_checkpoint_it_is_exact() {
     let mut random = fastrand::Rng::with_seed(7);
     for round in 0..60 {
-        let stage = faulty(true, FAULTS[round % FAULTS.len()]);
+        let stage = faulty((true, random.bool()), FAULTS[round % FAULTS.len()]);
         for kill in 0.. {
             let ended = stage.run_and_kill(random.usize(1..60)).await;
             if ended.is_some_and(|ended| ended.unwrap() == Ended::CaughtUp) {
@@ -133,9 +138,10 @@ async fn a_pipe_from_the_latest_misses_nothing_that_comes_before_its_first_messa
 
 #[tokio::test(start_paused = true)]
 async fn a_gap_ends_it_and_is_passed_over_if_that_is_wanted() {
-    for exact in [false, true] {
+    for (exact, lazy) in SINKS {
         for recreated in [false, true] {
             let mut stage = Stage::new(exact, MESSAGES);
+            stage.sink.state().lazy = lazy;
             stage.run().await.unwrap();
             stage.publish(MESSAGES..MESSAGES + 4);
             if recreated {
@@ -202,8 +208,9 @@ async fn a_source_that_lost_its_end_is_not_read_again() {
         short.cursor.raise(topic.tag, topic.epoch, 0, 9);
     }
     ahead.cursor = short.cursor;
+    ahead.written = Some(ahead.cursor.clone());
+    other.sink.state().position = ahead.written.clone();
     CheckpointFile::open(&other.checkpoint()).unwrap().0.save(&mut ahead).unwrap();
-    ahead.complete = true;
     let error = other.run().await.unwrap_err().to_string();
     assert!(error.contains("reason: ahead") && error.contains("--id"), "{error}");
     let foreign = Stage::new(false, 2);
@@ -224,12 +231,16 @@ async fn what_the_sink_refuses_is_named_or_left_out() {
     for exact in [false, true] {
         let mut stage = Stage::new(exact, MESSAGES);
         stage.sink.state().refused = vec!["3"];
+        // While it waits, everything is read: most of it is one batch.
+        stage.sink.state().answers.push_back(Answer::Away);
         let error = stage.run().await.unwrap_err().to_string();
         assert!(error.contains("partition 0, offset 3") && error.contains("too large"), "{error}");
         assert!(error.contains("--skip-rejected"), "{error}");
         // It stands before the first that is refused; what comes behind it in its topic waits.
         let stands_before = |written: &Vec<usize>| !written.contains(&3) && !written.contains(&4);
         assert!(stage.written().iter().all(stands_before), "{:?}", stage.written());
+        // Of what stands behind it in its batch, a sink without positions may have some.
+        assert_eq!(file(&stage).complete, exact);
         stage.options.skip_rejected = true;
         stage.run().await.unwrap();
         for mut written in stage.written() {

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use tempfile::TempDir;
 use tidewater::{
-    Bounds, Capabilities, Combined, Cursor, Error, ErrorKind, ExactlyOnce, Message, Receipt, Result, Sink,
-    Source, Subscribed, Subscription, Transfer, memory::MemoryLog,
+    Bounds, Capabilities, Combined, Cursor, Error, ErrorKind, ExactlyOnce, Message, Receipt, Result, Retry,
+    Sink, Source, Subscribed, Subscription, Transfer, memory::MemoryLog,
 };
 use tokio::task::yield_now;
 
@@ -64,13 +64,14 @@ impl Stage {
         let (file, found) = CheckpointFile::open(&self.checkpoint()).unwrap();
         let fresh = || Checkpoint::new("a".to_owned(), &self.source, &self.sink);
         let mut checkpoint = found.clone().unwrap_or_else(fresh);
-        let writer = self.exact.then(|| Box::new(self.sink.clone()) as Box<dyn ExactlyOnce>);
+        let keeper = Box::new(self.sink.clone()) as Box<dyn ExactlyOnce>;
         checkpoint.promise = match (self.source.replay, self.exact) {
             (false, _) => Promise::AtMostOnce,
             (_, true) => Promise::ExactlyOnce,
             _ => Promise::AtLeastOnce,
         };
-        let target = Target { sink: Arc::new(self.sink.clone()), writer };
+        let keeper = Some(keeper).filter(|_| self.source.replay);
+        let target = Target::new(Arc::new(self.sink.clone()), keeper, self.exact, found.as_ref());
         Engine::new(self.source.clone(), target, self.options.clone(), file, found, checkpoint)
     }
 
@@ -193,13 +194,15 @@ pub(super) enum Answer {
     /// It has a part, and its answer is lost.
     Half,
     Denied,
+    /// There is no such place, now.
+    Absent,
 }
 
 /// A sink in memory. What it has outlives those who write.
 #[derive(Clone, Default)]
 pub(super) struct FakeSink(Arc<Mutex<State>>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct State {
     pub(super) messages: Vec<Message>,
     pub(super) position: Option<Cursor>,
@@ -208,6 +211,8 @@ pub(super) struct State {
     /// Payloads that are refused.
     pub(super) refused: Vec<&'static str>,
     pub(super) writes: usize,
+    /// A position alone is left for the next message.
+    pub(super) lazy: bool,
 }
 
 impl FakeSink {
@@ -228,6 +233,9 @@ impl FakeSink {
         let away = || Err(Error::new(ErrorKind::Unavailable, "the sink is away"));
         let (count, done) = match answer {
             Answer::Away => return away(),
+            Answer::Absent => {
+                return Err(Error::new(ErrorKind::NotFound, "no such place").with_retry(Retry::Later));
+            }
             Answer::Denied => return Err(Error::new(ErrorKind::Denied, "not you")),
             _ if messages.iter().any(refused) => {
                 // What keeps no position has what stands before.
@@ -241,8 +249,9 @@ impl FakeSink {
         };
         {
             let mut state = self.state();
+            let alone = messages.is_empty();
             state.messages.extend(messages.into_iter().take(count));
-            if done.is_ok() || count > 0 {
+            if count > 0 || (done.is_ok() && !(alone && state.lazy)) {
                 state.position = position(count).or(state.position.take());
             }
         }
