@@ -115,6 +115,29 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// Its name in traces, such as `not_found`: never changes.
+    ///
+    /// ```
+    /// use tidewater_core::ErrorKind;
+    ///
+    /// assert_eq!(ErrorKind::NotFound.as_str(), "not_found");
+    /// ```
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::UnknownScheme => "unknown_scheme",
+            Self::NotFound => "not_found",
+            Self::Denied => "denied",
+            Self::Unavailable => "unavailable",
+            Self::Rejected => "rejected",
+            Self::Unsupported => "unsupported",
+            Self::Closed => "closed",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// Whether trying again can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Retry {

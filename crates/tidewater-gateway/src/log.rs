@@ -5,8 +5,14 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use tracing::{Metadata, level_filters::LevelFilter};
 use tracing_subscriber::{
-    EnvFilter, Layer, fmt, layer::SubscriberExt as _, registry::LookupSpan, util::SubscriberInitExt as _,
+    EnvFilter, Layer,
+    filter::{FilterExt as _, filter_fn},
+    fmt,
+    layer::SubscriberExt as _,
+    registry::LookupSpan,
+    util::SubscriberInitExt as _,
 };
 
 use crate::{cli::Command, failure::Failure, trace::Traces};
@@ -22,24 +28,32 @@ pub(crate) fn init(filter: Option<&str>, command: &Command, traces: &Traces) -> 
     })?;
     #[cfg(feature = "otel")]
     if let Some(layer) = traces.layer() {
-        tracing_subscriber::registry().with(layer).with(lines().with_filter(filter)).init();
+        tracing_subscriber::registry().with(layer).with(lines(filter)).init();
         traces.tell();
         return Ok(());
     }
-    tracing_subscriber::registry().with(filter).with(lines()).init();
+    tracing_subscriber::registry().with(lines(filter)).init();
     traces.tell();
     Ok(())
 }
 
-fn lines<S>() -> impl Layer<S>
+/// Lines of what this lets through. Spans are for traces alone: they would stand in each line, and cost each request something.
+fn lines<S>(filter: EnvFilter) -> impl Layer<S>
 where
     S: tracing::Subscriber + for<'span> LookupSpan<'span>,
 {
+    // Without a hint there would be none at all, and each line of a library that nobody wants would be looked at.
+    let events = filter_fn(is_event).with_max_level_hint(LevelFilter::TRACE);
     fmt::layer()
         .with_ansi(io::stderr().is_terminal())
         .with_writer(|| Below)
         // What reads standard error may end first. To say so there would panic in whatever had something to log.
         .log_internal_errors(false)
+        .with_filter(filter.and(events))
+}
+
+fn is_event(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event()
 }
 
 /// A server tells what it does; the other commands only what goes wrong.

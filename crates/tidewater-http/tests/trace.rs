@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, StatusCode, request::Parts};
 use http_body_util::Full;
-use tidewater_core::{Message, Receipt, Sink, memory::MemoryLog};
+use tidewater_core::{Error, ErrorKind, Message, Receipt, Sink, memory::MemoryLog};
 use tidewater_http::{Body, Endpoint, Propagator};
 use tidewater_hub::Hub;
 use tracing::{Span, Subscriber, level_filters::LevelFilter, span};
@@ -37,6 +37,10 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Book {
         self.put(format!("{} begins", attributes.metadata().name()));
     }
 
+    fn on_record(&self, id: &span::Id, values: &span::Record<'_>, all: Context<'_, S>) {
+        self.put(format!("{} tells {values:?}", all.span(id).unwrap().name()));
+    }
+
     fn on_close(&self, id: span::Id, all: Context<'_, S>) {
         self.put(format!("{} ends", all.span(&id).unwrap().name()));
     }
@@ -60,6 +64,27 @@ impl Propagator for Book {
 /// Keeps the headers of what it is given.
 #[derive(Clone, Debug, Default)]
 struct Sent(Arc<Mutex<Vec<String>>>);
+
+/// A broker that refuses what it is given, and says it again.
+#[derive(Debug)]
+struct Echoes;
+
+impl std::fmt::Display for Echoes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("echoes")
+    }
+}
+
+#[async_trait]
+impl Sink for Echoes {
+    async fn send(&self, message: Message) -> tidewater_core::Result<Receipt> {
+        Err(Error::new(ErrorKind::Rejected, format!("it does not take {:?}", message.payload)))
+    }
+
+    async fn flush(&self) -> tidewater_core::Result<()> {
+        Ok(())
+    }
+}
 
 impl std::fmt::Display for Sent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -101,7 +126,8 @@ async fn a_trace_comes_in_before_its_span_is_entered_and_goes_out_with_the_messa
     let endpoint = endpoint(&book, &sent);
     book.lines();
     post(&endpoint).await;
-    let lines: Vec<_> = book.lines().into_iter().filter(|line| !line.starts_with("subscribe")).collect();
+    let of_request = |line: &String| !line.starts_with("subscribe") && !line.contains(" tells ");
+    let lines: Vec<_> = book.lines().into_iter().filter(of_request).collect();
     assert_eq!(
         lines,
         [
@@ -129,7 +155,9 @@ async fn a_requests_span_ends_when_its_stream_is_open() {
     let Body::Events(events) = answer.body() else { panic!("no stream") };
     assert!(events.begins().is_ok());
     let lines = book.lines();
-    let of_request = |line: &&String| line.starts_with("request ") || line.starts_with("open ");
+    let of_request = |line: &&String| {
+        (line.starts_with("request ") || line.starts_with("open ")) && !line.contains(" tells ")
+    };
     let lines: Vec<_> = lines.iter().filter(of_request).collect();
     assert_eq!(lines, ["request begins", "request from None", "open begins", "open ends", "request ends"]);
     drop(answer);
@@ -145,4 +173,21 @@ async fn where_nobody_wants_spans_nobody_is_asked() {
     post(&endpoint(&book, &sent)).await;
     assert_eq!(book.lines(), [""; 0]);
     assert_eq!(*sent.0.lock().unwrap(), [r#"tidewater-event: b"theirs""#]);
+}
+
+#[tokio::test]
+async fn a_message_that_is_refused_tells_why_and_nothing_that_the_broker_has_said() {
+    let book = Book::default();
+    let _on = tracing::subscriber::set_default(
+        tracing_subscriber::registry().with(LevelFilter::DEBUG).with(book.clone()),
+    );
+    let channel = Hub::new().channel("site").source(MemoryLog::new("site").source());
+    let endpoint = Endpoint::new(channel.sink(Arc::new(Echoes)).open().unwrap()).publish(true);
+    let request = Request::post("/").body(Full::new(Bytes::from_static(b"the-payload"))).unwrap();
+    assert!(!endpoint.respond(request).await.status().is_success());
+    let lines = book.lines().join("\n");
+    for told in ["publish tells", "error.type", "rejected"] {
+        assert!(lines.contains(told), "{lines}");
+    }
+    assert!(!lines.contains("the-payload"), "{lines}");
 }

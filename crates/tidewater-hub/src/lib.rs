@@ -61,6 +61,7 @@ mod resume;
 mod retry;
 mod select;
 mod settings;
+mod spans;
 mod state;
 mod status;
 mod stream;

@@ -56,7 +56,6 @@ pub(crate) struct Exported {
     pub(crate) kind: i32,
     pub(crate) attributes: BTreeMap<String, String>,
     pub(crate) is_error: bool,
-    pub(crate) message: String,
     pub(crate) events: usize,
     pub(crate) took: Duration,
 }
@@ -151,7 +150,6 @@ impl From<Span> for Exported {
             attributes: attributes(span.attributes),
             // STATUS_CODE_ERROR
             is_error: status.code == 2,
-            message: status.message,
             events: span.events.len(),
             took: Duration::from_nanos(span.end_time_unix_nano - span.start_time_unix_nano),
         }

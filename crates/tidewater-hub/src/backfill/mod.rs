@@ -33,12 +33,9 @@ use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
 };
-use tracing::{
-    Instrument as _, debug_span,
-    field::{Empty, display},
-};
+use tracing::{Instrument as _, debug_span, field::Empty};
 
-use crate::{ask::answered, state::Shared};
+use crate::{ask::answered, spans, state::Shared};
 use queue::{Ask, NEAR, distance};
 use readers::{Permit, Turn, WARM};
 use segment::Reader;
@@ -156,7 +153,8 @@ async fn read(shared: &Arc<Shared>, permit: Box<Permit>) -> Result<Arc<Segment>>
     let span = debug_span!(
         "backfill",
         otel.kind = "client",
-        otel.status_description = Empty,
+        otel.status_code = Empty,
+        "error.type" = Empty,
         tidewater.channel = &*shared.name,
         tidewater.source = %shared.source(),
         tidewater.bytes = Empty,
@@ -166,10 +164,10 @@ async fn read(shared: &Arc<Shared>, permit: Box<Permit>) -> Result<Arc<Segment>>
         match &filled {
             Ok(segment) => {
                 let bytes: usize = segment.batches.iter().map(|batch| batch.bytes.len()).sum();
-                span.record("tidewater.bytes", bytes)
+                span.record("tidewater.bytes", spans::count(bytes));
             }
-            Err(error) => span.record("otel.status_description", display(error)),
-        };
+            Err(error) => spans::failed(&span, error),
+        }
     }
     filled
 }

@@ -14,16 +14,14 @@ use tidewater_core::{
     Bounds, Cursor, Delivery, Error, ErrorKind, Gap, Next, Result, Subscription, TopicCursor, TopicTag,
 };
 use tokio::time::{Instant, timeout};
-use tracing::{
-    Instrument as _, debug_span,
-    field::{Empty, display},
-};
+use tracing::{Instrument as _, debug_span, field::Empty};
 
 use super::{at, queue::Ask, readers::Turn};
 use crate::{
     log::frame::Batch,
     render::{Press, Pressed},
     settings::{AllowedReplay, Prewarm},
+    spans,
     state::Shared,
 };
 
@@ -71,14 +69,15 @@ pub(crate) async fn run(channels: Vec<Arc<Shared>>, until: Cursor) {
     let span = debug_span!(
         "prewarm",
         otel.kind = "client",
-        otel.status_description = Empty,
-        tidewater.channels = warming.len(),
+        otel.status_code = Empty,
+        "error.type" = Empty,
+        tidewater.channel_count = spans::count(warming.len()),
         tidewater.source = warming.first().map(|own| display(own.shared.source())),
     );
     let read = timeout(PATIENCE, read(&mut warming, &until)).instrument(span.clone());
     let read = read.await.unwrap_or_else(|_| Err(unavailable("it takes too long")));
     if let Err(error) = &read {
-        span.record("otel.status_description", display(error));
+        spans::failed(&span, error);
     }
     match read {
         Ok(()) => {

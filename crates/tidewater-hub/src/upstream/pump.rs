@@ -14,10 +14,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
-use tracing::{
-    Instrument as _, debug_span,
-    field::{Empty, display},
-};
+use tracing::{Instrument as _, debug_span, field::Empty};
 
 use super::{
     Origin, Pulse,
@@ -25,7 +22,7 @@ use super::{
     probe::{Found, Probe},
     watchdog::Watchdog,
 };
-use crate::{backfill::prewarm, state::Shared, status::UpstreamState};
+use crate::{backfill::prewarm, spans, state::Shared, status::UpstreamState};
 
 /// The most deliveries that are made into batches at once.
 const CHUNK: usize = 512;
@@ -96,14 +93,15 @@ impl Pump<'_> {
         let span = debug_span!(
             "subscribe",
             otel.kind = "client",
-            otel.status_description = Empty,
+            otel.status_code = Empty,
+            "error.type" = Empty,
             tidewater.source = %self.origin.source,
             tidewater.channels = %self.members,
-            tidewater.subscriptions_before = before,
+            tidewater.subscriptions_before = spans::count(before),
         );
         let subscribed = self.subscribe().instrument(span.clone()).await;
         if let Err(error) = &subscribed {
-            span.record("otel.status_description", display(error));
+            spans::failed(&span, error);
         }
         // What comes of it may go on for months.
         drop(span);
