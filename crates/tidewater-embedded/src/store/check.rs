@@ -1,5 +1,5 @@
 //! What is looked at before a store is opened: the store itself asserts, with locks held, that nothing foreign is among
-//! its files.
+//! its files, and that what it has noted about them is right.
 
 use std::{
     fs::{self, DirEntry},
@@ -7,11 +7,17 @@ use std::{
     path::Path,
 };
 
+use xxhash_rust::xxh3::xxh3_128;
+
 use crate::failure::{Failure, Result};
 
 const KEYSPACES: &str = "keyspaces";
 const TABLES: &str = "tables";
 const JOURNAL: &str = "jnl";
+/// Names the version of a keyspace that is the current one.
+const CURRENT: &str = "current";
+/// The kind of check sum that there is.
+const XXH3: u8 = 0;
 
 /// Refuses a store with what is not its own where it would fail an assertion.
 pub(super) fn check(store: &Path) -> Result<()> {
@@ -48,7 +54,35 @@ fn check_keyspace(path: &Path) -> Result<()> {
             return Err(foreign(table));
         }
     }
-    Ok(())
+    match path.join(CURRENT).exists() {
+        true => check_version(path),
+        false => Ok(()),
+    }
+}
+
+/// What tables there are: the file `current` has the number of the version that says so, and its check sum.
+fn check_version(path: &Path) -> Result<()> {
+    let read = |name: &str| {
+        fs::read(path.join(name)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                Failure::damaged(format_args!("{} is gone", path.join(name).display()))
+            }
+            _ => Failure::io("looking at the store", &error),
+        })
+    };
+    let damaged =
+        |name: &str| Failure::damaged(format_args!("{} is not as it was written", path.join(name).display()));
+    let current = read(CURRENT)?;
+    let parsed = current.split_first_chunk().and_then(|(number, rest)| {
+        let (sum, kind) = rest.split_first_chunk()?;
+        (kind == [XXH3]).then(|| (u64::from_le_bytes(*number), u128::from_le_bytes(*sum)))
+    });
+    let (number, sum) = parsed.ok_or_else(|| damaged(CURRENT))?;
+    let name = format!("v{number}");
+    match xxh3_128(&read(&name)?) == sum {
+        true => Ok(()),
+        false => Err(damaged(&name)),
+    }
 }
 
 fn entries(path: &Path) -> Result<Vec<DirEntry>> {

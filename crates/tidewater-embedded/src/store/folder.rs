@@ -5,6 +5,7 @@
 //! | `lock` | who has it open, and a lock that goes with the process |
 //! | `synced` | the epoch, and the end of what is synced for certain |
 //! | `store` | the store itself |
+//! | `journals` | its journals as they were found after an end that was not in good order, until it is opened |
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -20,6 +21,7 @@ use crate::failure::{Failure, Result};
 const LOCK: &str = "lock";
 const SYNCED: &str = "synced";
 const STORE: &str = "store";
+const JOURNALS: &str = "journals";
 /// A store that is being made.
 const UNFINISHED: &str = "store.new";
 /// What every store has in it.
@@ -82,6 +84,16 @@ impl Folder {
     /// Where the store is.
     pub(crate) fn store(&self) -> PathBuf {
         self.path.join(STORE)
+    }
+
+    /// Where its journals are kept while it is opened.
+    pub(crate) fn journals(&self) -> PathBuf {
+        self.path.join(JOURNALS)
+    }
+
+    /// The store was opened, and has what it is to have.
+    pub(crate) fn forget_journals(&self) {
+        let _none = fs::remove_dir_all(self.journals());
     }
 
     /// Has a store made, unless there is one. What a process that was killed has begun is thrown away.

@@ -21,6 +21,23 @@ pub(super) fn rewrite(store: &Path) -> Result<()> {
         .map_err(|error| Failure::io("writing the journal again, which was not closed in good order", &error))
 }
 
+/// Keeps a copy of them in this folder, unless there is one: opening the store cuts them where they can't be read.
+pub(super) fn keep(store: &Path, kept: &Path) -> io::Result<()> {
+    if kept.exists() {
+        return Ok(());
+    }
+    fs::create_dir(kept)?;
+    for journal in journals(store)? {
+        let mut from = File::open(&journal)?;
+        let used = used(&mut from, &mut vec![0; BLOCK])?;
+        from.seek(SeekFrom::Start(0))?;
+        let mut copy = File::create(kept.join(journal.file_name().unwrap_or_default()))?;
+        io::copy(&mut (&from).take(used), &mut copy)?;
+        copy.set_len(from.metadata()?.len())?;
+    }
+    Ok(())
+}
+
 fn journals(store: &Path) -> io::Result<Vec<PathBuf>> {
     let all: Vec<_> =
         fs::read_dir(store)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;

@@ -195,9 +195,15 @@ impl Store {
         Ok((store, ends))
     }
 
-    /// Makes one that was not closed in good order ready to be opened.
-    pub(crate) fn mend(path: &Path) -> Result<()> {
+    /// Makes one that was not closed in good order ready to be opened. Its journals as they were are kept in the folder
+    /// `kept`, where there is room for them.
+    pub(crate) fn mend(path: &Path, kept: &Path) -> Result<()> {
         check::check(path)?;
+        let is_new = !kept.exists();
+        if journal::keep(path, kept).is_err() && is_new {
+            // There is no room, mostly: that is no reason not to open it.
+            let _left = std::fs::remove_dir_all(kept);
+        }
         journal::rewrite(path)
     }
 

@@ -41,7 +41,7 @@ impl Open {
         let mut folder = Folder::take(&log.path)?;
         folder.make_store(|path| Store::make(path, &log.new_topic()))?;
         if !folder.was_closed {
-            Store::mend(&folder.store())?;
+            Store::mend(&folder.store(), &folder.journals())?;
         }
         let (store, ends) = Store::open(&folder.store())?;
         if let Some(topic) = log.settings.topic.as_ref().filter(|topic| **topic != store.topic) {
@@ -57,7 +57,8 @@ impl Open {
             Some((epoch, end)) if epoch == store.epoch && end > ends.end => {
                 return Err(Failure::damaged(format_args!(
                     "{end} messages were on the disk for certain, and only those before {} can be read (to go on with \
-                     them, remove the file \"synced\")",
+                     them, remove the file \"synced\"; where there is a folder \"journals\", it has the store's journals \
+                     as they were)",
                     ends.end
                 )));
             }
@@ -69,6 +70,9 @@ impl Open {
                 )));
             }
             _ => {}
+        }
+        if !folder.was_closed {
+            folder.forget_journals();
         }
         let part = (ends.bytes, ends.marks.written.max(SystemTime::UNIX_EPOCH));
         let retain = log.settings.retain;
