@@ -106,7 +106,7 @@ mod with {
         variables[0].1 = collector.url() + "/prefix/";
         variables.extend([
             ("OTEL_SERVICE_NAME", "edge".to_owned()),
-            ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test".to_owned()),
+            ("OTEL_RESOURCE_ATTRIBUTES", "service.name=other,deployment.environment.name=test".to_owned()),
             ("OTEL_EXPORTER_OTLP_HEADERS", "x-key=the-key".to_owned()),
         ]);
         let gateway = Gateway::start_with(&[], &variables);
@@ -158,7 +158,11 @@ mod with {
             let mut stream = Answer::open(&gateway.address, "GET /channels/demo", &[], b"");
             stream.until("\n\n");
             let given = traceparent("01");
-            let of = [("traceparent", given.as_str()), ("tracestate", "vendor=value")];
+            let of = [
+                ("traceparent", given.as_str()),
+                ("tracestate", "vendor=value"),
+                ("tracestate", "other=value"),
+            ];
             let headers = headers_of(&mut stream, &gateway, &of);
             let published = collector.named(TRACE, "publish");
             let asked = collector.named(TRACE, "POST /channels/{channel}");
@@ -172,13 +176,19 @@ mod with {
                 Some(format!("00-{TRACE}-{}-01", published.id)),
                 "{server}"
             );
-            assert_eq!(header(&headers, "tracestate").as_deref(), Some("vendor=value"), "{server}");
+            assert_eq!(
+                header(&headers, "tracestate").as_deref(),
+                Some("vendor=value,other=value"),
+                "{server}"
+            );
             assert_eq!(header(&headers, "tidewater-event").as_deref(), Some("e"), "{server}: {headers}");
             assert_eq!(published.attributes["messaging.destination.name"], "demo", "{published:?}");
 
             // What is no parent begins a trace.
             let long = format!("{given}-{}", "a".repeat(1000));
-            for wrong in ["", "00-x", &long, "00-00000000000000000000000000000000-b7ad6b7169203331-01"] {
+            for wrong in
+                ["", "00-x", "00-1-1-1", &long, "00-00000000000000000000000000000000-b7ad6b7169203331-01"]
+            {
                 let headers = headers_of(&mut stream, &gateway, &[("traceparent", wrong)]);
                 let context = header(&headers, "traceparent").unwrap();
                 assert!(context.ends_with("-01") && !context.contains(TRACE), "{server}: {wrong}: {context}");
@@ -279,6 +289,33 @@ mod with {
         // Two seconds for the last traces, one for what still runs.
         assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
         assert!(!rest.contains("traces are lost until"), "it is said once: {rest}");
+    }
+
+    /// A batch that was taken is not sent again, whatever stands in the answer.
+    #[test]
+    fn an_answer_without_an_end_is_one() {
+        let collector = Collector::start(Collects::TellsTooMuch);
+        let gateway = Gateway::start_with(&[], &variables(&collector));
+        collector.span(|span| span.name == "subscribe");
+        // The SDK would try again after a second at most.
+        std::thread::sleep(Duration::from_secs(2));
+        let spans = collector.spans();
+        let mut ids: Vec<_> = spans.iter().map(|span| &span.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), spans.len(), "{spans:#?}");
+        gateway.signal(Signal::TERM);
+        let (code, log) = gateway.end();
+        assert!(code == Some(0) && !log.contains("lost"), "{log}");
+    }
+
+    #[test]
+    fn a_collector_that_refuses_is_told_once_and_so_is_that_it_takes_them_again() {
+        let collector = Collector::start(Collects::RefusesFirst);
+        let gateway = Gateway::start_with(&[], &variables(&collector));
+        gateway.logged("takes them: it answers 400 Bad Request");
+        assert_eq!(request(&gateway.address, "HEAD /channels/demo", &[], b"").0.status, 200);
+        gateway.logged("takes traces again");
     }
 
     #[test]

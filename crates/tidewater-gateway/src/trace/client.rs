@@ -88,16 +88,20 @@ impl HttpClient for Client {
         let answer = async move {
             let answer = pool.request(request.map(Full::new)).await.map_err(|error| in_words(&error))?;
             let (head, body) = answer.into_parts();
-            let body = Limited::new(body, MOST).collect().await;
-            let body = body.map_err(|error| format!("its answer can't be read: {error}"))?;
-            Ok(Response::from_parts(head, body.to_bytes()))
+            let body = match Limited::new(body, MOST).collect().await {
+                Ok(body) => body.to_bytes(),
+                // It has them: an error would send them again.
+                Err(_) if head.status.is_success() => Bytes::new(),
+                Err(error) => return Err(format!("it answers {}, and no more: {error}", head.status)),
+            };
+            Ok(Response::from_parts(head, body))
         };
         // Its timer, too, is one of the runtime's.
         let answer = match runtime.spawn(async move { timeout(longest, answer).await }).await {
             Ok(Ok(answer)) => answer.map_err(|why: String| why.into()),
             Ok(Err(_)) => Err(format!("no answer within {longest:?}").into()),
-            // With the runtime.
-            Err(ended) => Err(ended.into()),
+            // With the runtime, and nobody serves any more.
+            Err(ended) => return Err(ended.into()),
         };
         self.tell(&answer);
         answer

@@ -1,10 +1,10 @@
 //! What the environment says of traces, in the names of OpenTelemetry's specification. Pure.
 //!
-//! What the SDK reads by itself (headers, the resource's attributes, the queue's bounds) is not here. It passes over in silence what it
+//! What the SDK reads by itself (headers, the resource's attributes) is not here. It passes over in silence what it
 //! can't read, so that is looked for here as well.
 
 #[cfg(feature = "otel")]
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 #[cfg(feature = "otel")]
 use http::Uri;
@@ -20,6 +20,11 @@ pub(super) struct Wanted {
     pub(super) endpoint: Uri,
     /// How long a request may take.
     pub(super) timeout: Duration,
+    /// Spans that may wait, and spans in a batch.
+    pub(super) queue: usize,
+    pub(super) batch: usize,
+    /// How long spans wait for others.
+    pub(super) delay: Duration,
     /// What is passed over.
     pub(super) wrong: Vec<String>,
 }
@@ -60,7 +65,37 @@ pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Option<W
             "{name} is neither an http:// nor an https:// URL: write http://localhost:4318, say"
         ));
     }
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    if authority.contains('@') {
+        return Err(format!(
+            "{name} has a login in it, which would not be sent: write it in OTEL_EXPORTER_OTLP_HEADERS, as \
+             authorization=Basic%20…"
+        ));
+    }
+    if name == ENDPOINTS[1] && endpoint.contains(['?', '#']) {
+        return Err(format!(
+            "{name} has a query or a fragment, behind which no /v1/traces can be put: write the whole URL in {}, or a \
+             key in OTEL_EXPORTER_OTLP_HEADERS",
+            ENDPOINTS[0]
+        ));
+    }
     let mut wrong: Vec<_> = sampler(&variable).err().into_iter().collect();
+    let mut number = |name: &str, default: u64, bounds: RangeInclusive<u64>| {
+        let Some(text) = variable(name) else { return default };
+        if let Some(number) = text.parse().ok().filter(|number| bounds.contains(number)) {
+            return number;
+        }
+        wrong.push(format!(
+            "{name}={text:?} is passed over, and is {default}: write a number from {} to {}",
+            bounds.start(),
+            bounds.end()
+        ));
+        default
+    };
+    // Each place of the queue is there from the beginning, and a thread that waits for nothing never rests.
+    let queue = number("OTEL_BSP_MAX_QUEUE_SIZE", 2_048, 1..=65_536);
+    let batch = number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512, 1..=65_536);
+    let delay = Duration::from_millis(number("OTEL_BSP_SCHEDULE_DELAY", 5_000, 1..=3_600_000));
     let timeout = match first("TIMEOUT") {
         None => DEFAULT_TIMEOUT,
         Some((text, name)) => text.parse().map_or_else(
@@ -74,7 +109,8 @@ pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Option<W
     if let Some((compression, name)) = first("COMPRESSION").filter(|(compression, _)| compression != "none") {
         wrong.push(format!("{name}={compression:?} is passed over: traces are not compressed"));
     }
-    Ok(Some(Wanted { endpoint: uri, timeout, wrong }))
+    let [queue, batch] = [queue, batch.min(queue)].map(|spans| usize::try_from(spans).unwrap_or(usize::MAX));
+    Ok(Some(Wanted { endpoint: uri, timeout, queue, batch, delay, wrong }))
 }
 
 /// The specification's.
@@ -99,11 +135,17 @@ fn sampler(variable: impl Fn(&str) -> Option<String>) -> Result<(), String> {
             NAMES.join(", ")
         ));
     }
-    let share = variable("OTEL_TRACES_SAMPLER_ARG");
-    let is_share = |text: &String| text.parse().is_ok_and(|share: f64| (0.0..=1.0).contains(&share));
-    if sampler.ends_with("traceidratio") && !share.as_ref().is_some_and(is_share) {
+    let share = variable("OTEL_TRACES_SAMPLER_ARG").map(|share| share.parse::<f64>());
+    // The SDK takes what is below or beyond for what is nearest.
+    let instead = match share {
+        Some(Ok(share)) if (0.0..=1.0).contains(&share) => return Ok(()),
+        Some(Ok(share)) if share < 0.0 => "nothing",
+        _ => "all",
+    };
+    if sampler.ends_with("traceidratio") {
         return Err(format!(
-            "OTEL_TRACES_SAMPLER={sampler} wants a share from 0 to 1 in OTEL_TRACES_SAMPLER_ARG, such as 0.1: all is sampled"
+            "OTEL_TRACES_SAMPLER={sampler} wants a share from 0 to 1 in OTEL_TRACES_SAMPLER_ARG, such as 0.1: {instead} is \
+             sampled"
         ));
     }
     Ok(())
@@ -149,6 +191,14 @@ mod tests {
             (vec![GENERAL, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")], "4318"),
             (vec![GENERAL, ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json")], "http/protobuf"),
             (vec![("OTEL_EXPORTER_OTLP_ENDPOINT", secret.as_str())], "http://localhost:4318"),
+            (
+                vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:word@a.example")],
+                "OTEL_EXPORTER_OTLP_HEADERS",
+            ),
+            (
+                vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a.example/?key=word")],
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            ),
             (vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318")], "http://"),
             (vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://a.example")], "https://"),
         ] {
@@ -168,8 +218,17 @@ mod tests {
             (vec![("OTEL_TRACES_SAMPLER", "traceidratio")], Some("OTEL_TRACES_SAMPLER_ARG")),
             (
                 vec![("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "2")],
-                Some("from 0 to 1"),
+                Some("from 0 to 1 in OTEL_TRACES_SAMPLER_ARG, such as 0.1: all"),
             ),
+            (
+                vec![("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "-1")],
+                Some("nothing is sampled"),
+            ),
+            (vec![("OTEL_BSP_SCHEDULE_DELAY", "0")], Some("is 5000: write a number from 1 to 3600000")),
+            (vec![("OTEL_BSP_SCHEDULE_DELAY", "5s")], Some("\"5s\" is passed over")),
+            (vec![("OTEL_BSP_MAX_QUEUE_SIZE", "0")], Some("from 1 to 65536")),
+            (vec![("OTEL_BSP_MAX_QUEUE_SIZE", "10000000")], Some("and is 2048")),
+            (vec![("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "0")], Some("and is 512")),
             (vec![("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.1")], None),
             (vec![("OTEL_TRACES_SAMPLER", "always_off")], None),
             (vec![("OTEL_EXPORTER_OTLP_TIMEOUT", "10s")], Some("milliseconds")),
@@ -179,5 +238,20 @@ mod tests {
             assert_eq!(wanted.wrong.len(), usize::from(says.is_some()), "{variables:?}: {wanted:?}");
             assert!(wanted.wrong.iter().all(|wrong| wrong.contains(says.unwrap_or_default())), "{wanted:?}");
         }
+    }
+
+    #[test]
+    fn a_queue_has_bounds_and_a_batch_is_no_longer_than_it() {
+        let wanted = of(&[GENERAL]).unwrap().unwrap();
+        assert_eq!((wanted.queue, wanted.batch, wanted.delay), (2_048, 512, Duration::from_secs(5)));
+        let more = [
+            GENERAL,
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "16"),
+            ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "64"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "1"),
+        ];
+        let wanted = of(&more).unwrap().unwrap();
+        assert_eq!((wanted.queue, wanted.batch, wanted.delay), (16, 16, Duration::from_millis(1)));
+        assert!(wanted.wrong.is_empty(), "{wanted:?}");
     }
 }

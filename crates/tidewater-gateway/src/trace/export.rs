@@ -11,7 +11,10 @@ use std::{
 
 use opentelemetry::{InstrumentationScope, Key, KeyValue, trace::TracerProvider as _};
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig as _};
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider},
+};
 use tokio::runtime::Handle;
 use tracing::{Level, Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
@@ -19,6 +22,7 @@ use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
 use super::{
     client::{Client, place},
     environment::Wanted,
+    variable,
 };
 
 /// What it is called, unless the environment says something else.
@@ -46,8 +50,14 @@ impl Export {
         let exporter = exporter.map_err(|error| error.to_string())?;
         let resource = resource();
         let service = resource.get(&SERVICE_NAME).map_or_else(String::new, |name| name.to_string());
+        let queue = BatchConfigBuilder::default()
+            .with_max_queue_size(wanted.queue)
+            .with_max_export_batch_size(wanted.batch)
+            .with_scheduled_delay(wanted.delay)
+            .build();
+        let processor = BatchSpanProcessor::builder(exporter).with_batch_config(queue).build();
         let provider =
-            SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
+            SdkTracerProvider::builder().with_span_processor(processor).with_resource(resource).build();
         Ok((Self { provider, runtime, place: place(&wanted.endpoint), service }, wanted.wrong))
     }
 
@@ -99,6 +109,10 @@ fn is_ours(metadata: &Metadata<'_>) -> bool {
 fn resource() -> Resource {
     let known =
         || Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+    // The SDK lets OTEL_RESOURCE_ATTRIBUTES win over it, and the specification says the opposite.
+    if let Some(name) = variable("OTEL_SERVICE_NAME") {
+        return known().with_service_name(name).build();
+    }
     let resource = known().build();
     let named = resource.get(&SERVICE_NAME).is_some_and(|name| !name.as_str().starts_with("unknown_service"));
     if named { resource } else { known().with_service_name(SERVICE).build() }

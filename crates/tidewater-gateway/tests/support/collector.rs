@@ -27,6 +27,10 @@ use crate::support::gateway::PATIENCE;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Collects {
     All,
+    /// It takes them, and answers more than anybody reads.
+    TellsTooMuch,
+    /// It takes no request but those behind the first.
+    RefusesFirst,
     /// It takes a request and never answers.
     Hangs,
 }
@@ -130,11 +134,20 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    all.lock().unwrap().push(Export { path: head.uri.path().to_owned(), headers: head.headers, body });
+    let is_first = {
+        let mut all = all.lock().unwrap();
+        all.push(Export { path: head.uri.path().to_owned(), headers: head.headers, body });
+        all.len() == 1
+    };
     if does == Collects::Hangs {
         std::future::pending::<()>().await;
     }
-    Ok(Response::new(Full::default()))
+    let said = if does == Collects::TellsTooMuch { 1 << 20 } else { 0 };
+    let mut answer = Response::new(Full::from(vec![0; said]));
+    if does == Collects::RefusesFirst && is_first {
+        *answer.status_mut() = http::StatusCode::BAD_REQUEST;
+    }
+    Ok(answer)
 }
 
 impl From<Span> for Exported {
@@ -163,5 +176,11 @@ fn attributes(all: Vec<KeyValue>) -> BTreeMap<String, String> {
         Some(Value::BoolValue(is)) => is.to_string(),
         other => format!("{other:?}"),
     };
-    all.into_iter().map(|one| (one.key, text(one.value))).collect()
+    // A number that came as text can't be counted with; ids are text by the conventions.
+    let is_number = |one: &KeyValue| match one.value.as_ref().and_then(|value| value.value.as_ref()) {
+        Some(Value::StringValue(text)) => !one.key.ends_with(".id") && text.parse::<f64>().is_ok(),
+        _ => false,
+    };
+    let all = all.into_iter().inspect(|one| assert!(!is_number(one), "{one:?}"));
+    all.map(|one| (one.key, text(one.value))).collect()
 }
