@@ -67,6 +67,7 @@ pub(crate) fn request(channel: &str, request: &Parts, propagator: Option<&dyn Pr
         http.request.method = known(&request.method),
         http.route = Empty,
         http.response.status_code = Empty,
+        "error.type" = Empty,
         tidewater.channel = channel,
         tidewater.sent_away = Empty,
     );
@@ -89,6 +90,7 @@ pub(crate) fn answered(span: &Span, response: &Response<Body>) {
         span.record("tidewater.sent_away", why.as_str());
     }
     if status.is_server_error() {
+        span.record("error.type", status.as_str());
         span.record("otel.status_code", "ERROR");
     }
 }

@@ -67,7 +67,7 @@ struct Sent(Arc<Mutex<Vec<String>>>);
 
 /// A broker that refuses what it is given, and says it again.
 #[derive(Debug)]
-struct Echoes;
+struct Echoes(ErrorKind);
 
 impl std::fmt::Display for Echoes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -78,7 +78,7 @@ impl std::fmt::Display for Echoes {
 #[async_trait]
 impl Sink for Echoes {
     async fn send(&self, message: Message) -> tidewater_core::Result<Receipt> {
-        Err(Error::new(ErrorKind::Rejected, format!("it does not take {:?}", message.payload)))
+        Err(Error::new(self.0, format!("it does not take {:?}", message.payload)))
     }
 
     async fn flush(&self) -> tidewater_core::Result<()> {
@@ -181,13 +181,19 @@ async fn a_message_that_is_refused_tells_why_and_nothing_that_the_broker_has_sai
     let _on = tracing::subscriber::set_default(
         tracing_subscriber::registry().with(LevelFilter::DEBUG).with(book.clone()),
     );
-    let channel = Hub::new().channel("site").source(MemoryLog::new("site").source());
-    let endpoint = Endpoint::new(channel.sink(Arc::new(Echoes)).open().unwrap()).publish(true);
-    let request = Request::post("/").body(Full::new(Bytes::from_static(b"the-payload"))).unwrap();
-    assert!(!endpoint.respond(request).await.status().is_success());
-    let lines = book.lines().join("\n");
-    for told in ["publish tells", "error.type", "rejected"] {
-        assert!(lines.contains(told), "{lines}");
+    for (kind, told) in [
+        (ErrorKind::Rejected, &["publish tells", "error.type", "rejected"][..]),
+        (
+            ErrorKind::Unavailable,
+            &["publish tells", "unavailable", "error.type: 503", "otel.status_code: ERROR"],
+        ),
+    ] {
+        let channel = Hub::new().channel("site").source(MemoryLog::new("site").source());
+        let endpoint = Endpoint::new(channel.sink(Arc::new(Echoes(kind))).open().unwrap()).publish(true);
+        let request = Request::post("/").body(Full::new(Bytes::from_static(b"the-payload"))).unwrap();
+        assert!(!endpoint.respond(request).await.status().is_success());
+        let lines = book.lines().join("\n").replace('"', "");
+        assert!(told.iter().all(|told| lines.contains(told)), "{told:?} in {lines}");
+        assert!(!lines.contains("the-payload"), "{lines}");
     }
-    assert!(!lines.contains("the-payload"), "{lines}");
 }

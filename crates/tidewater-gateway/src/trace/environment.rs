@@ -110,7 +110,67 @@ pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Option<W
         wrong.push(format!("{name}={compression:?} is passed over: traces are not compressed"));
     }
     let [queue, batch] = [queue, batch.min(queue)].map(|spans| usize::try_from(spans).unwrap_or(usize::MAX));
+    wrong.extend(passed_over(&variable));
+    if let Some((headers, name)) = first("HEADERS") {
+        wrong.extend(no_headers(&name, &headers));
+    }
     Ok(Some(Wanted { endpoint: uri, timeout, queue, batch, delay, wrong }))
+}
+
+/// Variables that nobody looks at, and what is done instead.
+#[cfg(feature = "otel")]
+fn passed_over(variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for of in ["CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE"] {
+        for name in [format!("OTEL_EXPORTER_OTLP_TRACES_{of}"), format!("OTEL_EXPORTER_OTLP_{of}")] {
+            if variable(&name).is_some() {
+                wrong.push(format!(
+                    "{name} is passed over: who is trusted is named in SSL_CERT_FILE, and the gateway has no certificate \
+                     of its own there"
+                ));
+            }
+        }
+    }
+    if let Some(propagators) = variable("OTEL_PROPAGATORS") {
+        let are_known = |name: &str| matches!(name.trim(), "tracecontext" | "baggage");
+        let is_ours = propagators.split(',').any(|name| name.trim() == "tracecontext");
+        if !is_ours || !propagators.split(',').all(are_known) {
+            wrong.push(format!("OTEL_PROPAGATORS={propagators:?} is passed over: it is tracecontext"));
+        }
+    }
+    wrong
+}
+
+/// What the SDK leaves out of a list of headers: told by its place, because anything in it may be a secret.
+#[cfg(feature = "otel")]
+fn no_headers(name: &str, list: &str) -> Vec<String> {
+    let is_header = |pair: &str| {
+        pair.split_once('=').is_some_and(|(name, value)| {
+            http::HeaderName::try_from(name.trim()).is_ok()
+                && http::HeaderValue::try_from(value.trim()).is_ok()
+        })
+    };
+    let pairs = list.split_terminator(',').enumerate();
+    let wrong = pairs.filter(|(_, pair)| !is_header(pair));
+    wrong
+        .map(|(index, _)| {
+            format!(
+                "header {} in {name} is left out: write name=value,… with the values percent-encoded, such as \
+                 authorization=Bearer%20…",
+                index + 1
+            )
+        })
+        .collect()
+}
+
+/// What is said where a binary has no traces, and somebody waits for them.
+#[cfg(any(not(feature = "otel"), test))]
+pub(super) fn not_built_in(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let (name, _) = endpoint(variable)?;
+    Some(format!(
+        "no traces: {name} is set, and this binary was built without them; build tidewater-gateway with the feature \
+         \"otel\""
+    ))
 }
 
 /// The specification's.
@@ -224,6 +284,12 @@ mod tests {
                 vec![("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "-1")],
                 Some("nothing is sampled"),
             ),
+            (vec![("OTEL_EXPORTER_OTLP_CERTIFICATE", "/a.pem")], Some("SSL_CERT_FILE")),
+            (vec![("OTEL_PROPAGATORS", "none")], Some("it is tracecontext")),
+            (vec![("OTEL_PROPAGATORS", "tracecontext,baggage")], None),
+            (vec![("OTEL_EXPORTER_OTLP_HEADERS", "a=b,Authorization: Bearer x")], Some("header 2 in OTEL")),
+            (vec![("OTEL_EXPORTER_OTLP_HEADERS", "a b=c")], Some("header 1 in OTEL")),
+            (vec![("OTEL_EXPORTER_OTLP_HEADERS", "a=b, c=d%20e,")], None),
             (vec![("OTEL_BSP_SCHEDULE_DELAY", "0")], Some("is 5000: write a number from 1 to 3600000")),
             (vec![("OTEL_BSP_SCHEDULE_DELAY", "5s")], Some("\"5s\" is passed over")),
             (vec![("OTEL_BSP_MAX_QUEUE_SIZE", "0")], Some("from 1 to 65536")),
@@ -238,6 +304,18 @@ mod tests {
             assert_eq!(wanted.wrong.len(), usize::from(says.is_some()), "{variables:?}: {wanted:?}");
             assert!(wanted.wrong.iter().all(|wrong| wrong.contains(says.unwrap_or_default())), "{wanted:?}");
         }
+    }
+
+    #[test]
+    fn a_build_without_them_says_so() {
+        let own = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+        let said =
+            not_built_in(|name| (name == own).then(|| "http://user:word@a.example".to_owned())).unwrap();
+        assert!(
+            said.contains(own) && said.contains("the feature \"otel\"") && !said.contains("word"),
+            "{said}"
+        );
+        assert_eq!(not_built_in(|_| None), None);
     }
 
     #[test]

@@ -111,12 +111,7 @@ impl Traces {
 impl Traces {
     /// Finds out whether somebody waits for them.
     pub(crate) fn of_environment() -> Self {
-        let wrong = environment::endpoint(variable).map(|(name, _)| {
-            format!(
-                "no traces: {name} is set, and this binary was built without them; build tidewater-gateway with the \
-                 feature \"otel\""
-            )
-        });
+        let wrong = environment::not_built_in(variable);
         Self { wrong: wrong.into_iter().collect() }
     }
 

@@ -176,9 +176,11 @@ fn attributes(all: Vec<KeyValue>) -> BTreeMap<String, String> {
         Some(Value::BoolValue(is)) => is.to_string(),
         other => format!("{other:?}"),
     };
-    // A number that came as text can't be counted with; ids are text by the conventions.
+    // A number that came as text can't be counted with; ids, and what an error is called, are text by the conventions.
     let is_number = |one: &KeyValue| match one.value.as_ref().and_then(|value| value.value.as_ref()) {
-        Some(Value::StringValue(text)) => !one.key.ends_with(".id") && text.parse::<f64>().is_ok(),
+        Some(Value::StringValue(text)) => {
+            !one.key.ends_with(".id") && one.key != "error.type" && text.parse::<f64>().is_ok()
+        }
         _ => false,
     };
     let all = all.into_iter().inspect(|one| assert!(!is_number(one), "{one:?}"));
