@@ -50,7 +50,8 @@ fn check_keyspace(path: &Path) -> Result<()> {
         let name = name.to_string_lossy();
         // As the store has it: what file managers leave.
         let is_left = name == ".DS_Store" || name.starts_with("._");
-        if !is_left && !(is_file(table)? && is_number(&name)) {
+        let is_known = is_left || (is_file(table)? && is_number(&name));
+        if !is_known {
             return Err(foreign(table));
         }
     }
