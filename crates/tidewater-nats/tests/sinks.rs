@@ -4,9 +4,12 @@
 
 mod common;
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
 use tidewater_core::{Cursor, Delivery, ErrorKind, Message, Subscription, plugin};
 use tidewater_testkit::broker::NatsServer;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 
 use crate::common::{TestStream, client, host, next, next_text, unique, url};
 
@@ -67,6 +70,40 @@ async fn a_stream_acknowledges_with_a_place_that_a_reader_can_resume_from() {
     }
 }
 
+/// What a connection has lost is given up after one wait, not after one for each message.
+#[tokio::test]
+async fn messages_that_nobody_acknowledges_are_given_up_together() {
+    let port = swallow().await;
+    let sink = plugin::open_sink(&format!("jetstream://127.0.0.1:{port}/orders/orders.new")).unwrap();
+    let messages = (0..20).map(|n| message(&n.to_string())).collect();
+    let within = tokio::time::timeout(Duration::from_secs(20), sink.send_all(messages)).await;
+    let error = within.expect("one wait").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+}
+
+/// A server that takes everything, and answers pings alone. Its port.
+async fn swallow() -> u16 {
+    const INFO: &[u8] = b"INFO {\"server_id\":\"S\",\"server_name\":\"S\",\"version\":\"2.12.0\",\"go\":\"go\",\"host\":\"127.0.0.1\",\
+        \"port\":0,\"headers\":true,\"max_payload\":1048576,\"proto\":1,\"client_id\":1}\r\n";
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (read, mut write) = stream.into_split();
+                let mut lines = tokio::io::BufReader::new(read).lines();
+                write.write_all(INFO).await.unwrap();
+                while let Ok(Some(line)) = lines.next_line().await {
+                    if line == "PING" {
+                        write.write_all(b"PONG\r\n").await.unwrap();
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
 #[tokio::test]
 #[ignore = "needs NATS: run cargo xtask test"]
 async fn subjects_that_the_stream_does_not_take_are_errors() {
@@ -115,7 +152,7 @@ async fn what_is_too_large_is_refused_and_a_server_that_is_away_is_told() {
     }
     server.restart().unwrap();
     for sink in [&nats, &jetstream] {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
         while let Err(error) = sink.send(Message::new("", "again")).await {
             assert!(std::time::Instant::now() < deadline, "{sink}: {error}");
         }

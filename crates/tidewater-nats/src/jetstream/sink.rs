@@ -1,9 +1,10 @@
 //! Publishing into a JetStream stream.
 
-use std::{collections::VecDeque, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use async_nats::jetstream::context::PublishAckFuture;
 use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream::FuturesOrdered};
 use tidewater_core::{
     Epoch, ErrorKind, ExactlyOnce, Message, Place, Position, Receipt, Result, Sink, SourceUrl, TopicName,
     check_writer_id,
@@ -75,13 +76,14 @@ impl JetStreamSink {
     }
 
     async fn publish_all(&self, link: &Link, messages: Vec<Message>) -> Result<(), Refused> {
-        let (mut window, mut bytes, mut outcome) = (VecDeque::new(), 0, Ok(()));
+        // All are polled at the same time, so that what is lost with a connection is given up at the same time too.
+        let (mut window, mut bytes, mut outcome) = (FuturesOrdered::new(), 0, Ok(()));
         for message in messages {
             let size = message.size();
             while !window.is_empty() && (window.len() >= WINDOW || bytes + size > WINDOW_BYTES) {
-                let Some((acknowledged, size)) = window.pop_front() else { break };
+                let Some((acknowledged, size)) = window.next().await else { break };
                 bytes -= size;
-                outcome = self.acknowledged(acknowledged).await;
+                outcome = acknowledged;
                 if outcome.is_err() {
                     break;
                 }
@@ -95,7 +97,7 @@ impl JetStreamSink {
                 (Ok(()), Err(error)) => Err(error.into()),
             };
             match sent {
-                Ok(acknowledged) => window.push_back((acknowledged, size)),
+                Ok(sent) => window.push_back(async move { (self.acknowledged(sent).await, size) }),
                 Err(refused) => outcome = Err(refused),
             }
             if outcome.is_err() {
@@ -104,8 +106,8 @@ impl JetStreamSink {
             bytes += size;
         }
         // Each is waited for, so that nothing is still under way when they are sent again.
-        for (acknowledged, _) in window {
-            outcome = outcome.and(self.acknowledged(acknowledged).await);
+        while let Some((acknowledged, _)) = window.next().await {
+            outcome = outcome.and(acknowledged);
         }
         outcome
     }
