@@ -7,10 +7,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use async_nats::jetstream;
+use async_nats::{HeaderMap, jetstream};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use rdkafka::{
     ClientConfig,
+    message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
 };
 use tidewater_tests::{Feed, PATIENCE, kafka, nats};
@@ -27,16 +28,32 @@ pub(crate) struct Rate {
     pub(crate) per_second: u64,
     /// The most bytes that a payload has.
     pub(crate) bytes: usize,
-    /// How many keys the messages of a Kafka topic have; 0 for none.
+    /// How many keys the messages of each partition have; 0 for none. A key is in one partition only.
     pub(crate) keys: u64,
+    /// Whether they have a header, one that no other has.
+    pub(crate) headers: bool,
 }
 
 impl Rate {
     /// So many small messages a second.
     pub(crate) const fn of(per_second: u64) -> Self {
-        Self { per_second, bytes: 120, keys: 0 }
+        Self { per_second, bytes: 120, keys: 0, headers: false }
     }
 }
+
+impl Rate {
+    fn key(self, partition: u32) -> Option<String> {
+        (self.keys > 0).then(|| format!("p{partition}k{}", fastrand::u64(0..self.keys)))
+    }
+
+    fn header(self) -> Option<String> {
+        self.headers.then(|| format!("{:016x}", fastrand::u64(..)))
+    }
+}
+
+/// The header that messages have, and the one that a key stands in where there are none else.
+const HEADER: &str = "trace";
+pub(crate) const KEY_HEADER: &str = "tidewater-key";
 
 /// A producer at work.
 #[derive(Debug)]
@@ -99,10 +116,13 @@ async fn to_kafka(
             due -= 1.0;
             let partition = fastrand::u32(0..partitions);
             let payload = payload(partition, rate.bytes);
-            let key = (rate.keys > 0).then(|| format!("k{}", fastrand::u64(0..rate.keys)));
+            let key = rate.key(partition);
             let mut record =
                 FutureRecord::<String, String>::to(topic.name()).partition(partition.cast_signed());
             record.key = key.as_ref();
+            record.headers = rate
+                .header()
+                .map(|value| OwnedHeaders::new().insert(Header { key: HEADER, value: Some(&value) }));
             // A full queue is one that the broker does not empty: what it does not take needn't be there.
             if let Ok(delivery) = producer.send_result(record.payload(&payload)) {
                 on_their_way.push(delivery);
@@ -137,9 +157,14 @@ async fn to_jetstream(stream: &nats::Stream, rate: Rate, stopped: watch::Receive
             due -= 1.0;
             if on_their_way.len() < IN_FLIGHT {
                 let (context, subject) = (context.clone(), subject.clone());
-                let payload = payload(0, rate.bytes);
+                let (payload, mut headers) = (payload(0, rate.bytes), HeaderMap::new());
+                let own = [(KEY_HEADER, rate.key(0)), (HEADER, rate.header())];
+                for (name, value) in own {
+                    value.into_iter().for_each(|value| headers.insert(name, value));
+                }
                 on_their_way.push(async move {
-                    let sent = timeout(Duration::from_secs(3), context.publish(subject, payload.into()));
+                    let publish = context.publish_with_headers(subject, headers, payload.into());
+                    let sent = timeout(Duration::from_secs(3), publish);
                     let acknowledged = async { anyhow::Ok(sent.await??.await?) };
                     acknowledged.await.is_ok()
                 });

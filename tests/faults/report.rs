@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{books::Verdict, leaks::Held};
 
@@ -90,12 +90,10 @@ impl Report {
     /// # Errors
     /// If the file can't be written, or what the gateway held has grown from round to round.
     pub(crate) fn finish(mut self) -> Result<()> {
-        self.recoveries.sort_unstable();
-        let middle = self.recoveries.get(self.recoveries.len() / 2);
-        let millis = |time: Option<&Duration>| time.map(|time| time.as_millis() as u64);
         let (first, last) = (self.held.first(), self.held.last());
         let both = |part: fn(&Held) -> u64| [first.map(part), last.map(part)];
         let line = json!({
+            "of": "clients",
             "name": self.name,
             "rounds": self.rounds,
             "clients": self.clients,
@@ -109,20 +107,35 @@ impl Report {
             "wrong": self.verdict.wrong,
             "overlaps": self.verdict.overlaps,
             "false_gaps": self.verdict.false_gaps,
-            "recovery_ms": [millis(middle), millis(self.recoveries.last())],
+            "recovery_ms": middle_and_last(&mut self.recoveries),
             "descriptors": both(|held| held.descriptors as u64),
             "threads": both(|held| held.threads as u64),
             "memory_kib": both(|held| held.memory),
             "log_kib": both(|held| held.log),
             "seconds": self.began.elapsed().as_secs(),
         });
-        println!("{line}");
-        if let Some(path) = std::env::var_os("TIDEWATER_FAULT_REPORT").filter(|path| !path.is_empty()) {
-            let mut file = File::options().create(true).append(true).open(path)?;
-            writeln!(file, "{line}")?;
-        }
+        tell(&line)?;
         grown(&self.held).context(self.name)
     }
+}
+
+/// Writes a scenario's line.
+///
+/// # Errors
+/// If the file can't be written.
+pub(crate) fn tell(line: &Value) -> Result<()> {
+    println!("{line}");
+    if let Some(path) = std::env::var_os("TIDEWATER_FAULT_REPORT").filter(|path| !path.is_empty()) {
+        let mut file = File::options().create(true).append(true).open(path)?;
+        writeln!(file, "{line}")?;
+    }
+    Ok(())
+}
+
+/// The middle one and the last one, in milliseconds.
+pub(crate) fn middle_and_last(times: &mut [Duration]) -> [Option<u64>; 2] {
+    times.sort_unstable();
+    [times.get(times.len() / 2), times.last()].map(|time| time.map(|time| time.as_millis() as u64))
 }
 
 /// Memory that a gateway takes once and keeps is no leak: its log, as far as it goes back (in the process about half as

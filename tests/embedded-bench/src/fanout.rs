@@ -2,6 +2,7 @@
 //! last client's last event.
 
 use std::{
+    fs,
     path::Path,
     sync::{
         Arc,
@@ -14,13 +15,15 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use clap::ValueEnum;
 use futures_util::{StreamExt as _, future::try_join_all};
-use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use tempfile::TempDir;
 use tidewater_core::{Message, Sink, Source, memory::MemoryLog};
 use tidewater_embedded::{EmbeddedLog, Settings};
 use tidewater_hub::{Hub, Resume, Select};
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{MissedTickBehavior, interval},
+};
 
 use crate::{Sync, folder};
 
@@ -40,9 +43,12 @@ pub(crate) struct Args {
     /// Messages.
     #[arg(long)]
     events: usize,
-    /// So many are published at once, and the next when every client has them.
+    /// So many are published at once.
     #[arg(long)]
     burst: usize,
+    /// From one burst to the next, in milliseconds; longer if not every client has it then.
+    #[arg(long)]
+    every: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -55,11 +61,14 @@ enum From {
 #[derive(Debug, Serialize)]
 pub(crate) struct Took {
     deliveries: u64,
+    /// From the publishing of each burst to the last client's last event of it, all together.
     micros: u64,
     /// Of which the publisher waited for the sink.
     publishing: u64,
     /// Processor time of the whole process.
     busy: u64,
+    /// Of which the log's own threads: writing, syncing, keeping tables.
+    writing: u64,
 }
 
 /// Publishes them all.
@@ -100,20 +109,27 @@ async fn run(args: &Args, dir: &Path) -> Result<Took> {
     let mut payload = vec![b'x'; PAYLOAD];
     payload[0] = MARK;
     let payload = Bytes::from(payload);
-    let (began, busy, mut publishing) = (Instant::now(), busy(), Duration::ZERO);
+    let (busy, mut publishing, mut whole) = (Busy::now()?, Duration::ZERO, Duration::ZERO);
+    let mut ticks = interval(Duration::from_millis(args.every));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for _ in 0..args.events / args.burst {
+        // A log that is waited for leaves the caches to others, and so does one that isn't.
+        ticks.tick().await;
         let asked = Instant::now();
         let burst = (0..args.burst).map(|_| Message::new("events", payload.clone())).collect();
         log.sink.send_all(burst).await?;
         publishing += asked.elapsed();
         all.notified().await;
+        whole += asked.elapsed();
         done.store(0, Ordering::Release);
     }
+    let after = Busy::now()?;
     let took = Took {
         deliveries: (args.clients * args.events) as u64,
-        micros: began.elapsed().as_micros() as u64,
+        micros: whole.as_micros() as u64,
         publishing: publishing.as_micros() as u64,
-        busy: (self::busy() - busy).as_micros() as u64,
+        busy: (after.all - busy.all) / 1_000,
+        writing: (after.writing - busy.writing) / 1_000,
     };
     try_join_all(clients).await?.into_iter().collect::<Result<Vec<()>>>()?;
     Ok(took)
@@ -143,8 +159,29 @@ impl Log {
     }
 }
 
-/// Processor time of this process so far, with that of all its threads.
-fn busy() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
+/// Processor time of this process so far, in nanoseconds.
+struct Busy {
+    all: u64,
+    /// Of the threads that are none of the runtime's.
+    writing: u64,
+}
+
+impl Busy {
+    /// The clock's own thread is the runtime's too: it publishes.
+    fn now() -> Result<Self> {
+        let own = std::process::id().to_string();
+        let mut busy = Self { all: 0, writing: 0 };
+        for thread in fs::read_dir("/proc/self/task")? {
+            let (folder, number) = {
+                let thread = thread?;
+                (thread.path(), thread.file_name())
+            };
+            let is_runtime = number == *own || fs::read_to_string(folder.join("comm"))?.starts_with("tokio-");
+            let stat = fs::read_to_string(folder.join("schedstat"))?;
+            let nanoseconds: u64 = stat.split(' ').next().context("no time")?.parse()?;
+            busy.all += nanoseconds;
+            busy.writing += if is_runtime { 0 } else { nanoseconds };
+        }
+        Ok(busy)
+    }
 }

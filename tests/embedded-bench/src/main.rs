@@ -2,7 +2,7 @@
 //!
 //! ```console
 //! $ tidewater-embedded-bench appends --by sink --sync always --senders 16 --millis 1000 --dir /var/tmp
-//! $ tidewater-embedded-bench fanout --source embedded --burst 16 --events 4096 --clients 1000 --dir /var/tmp
+//! $ tidewater-embedded-bench fanout --source embedded --burst 16 --every 8 --events 8000 --clients 1000 --dir /var/tmp
 //! ```
 
 mod appends;

@@ -63,7 +63,7 @@ enum What {
     Fanout(fanout::Args),
     /// Compressed streams: bytes and processor time, once for all clients and for each by itself. Linux only.
     Compression(compression::Args),
-    /// A log in a folder: messages a second beside the store below it, and the fan-out beside that from memory.
+    /// A log in a folder: messages a second beside the store below it, and the fan-out beside that from memory. Linux only.
     Embedded(embedded::Args),
     /// The SSE codec beside other people's: speed over three shapes of events, and who reads what as the standard says.
     Codec(codec::Args),

@@ -1,4 +1,4 @@
-//! `cargo xtask faults`: the faults of `tests/faults`, as often as is wanted, and the table of what came of them.
+//! `cargo xtask faults`: the faults of `tests/faults`, as often as is wanted, and the tables of what came of them.
 //!
 //! `cargo xtask test` plays each once. What grows from round to round is seen in many rounds only, so those are run here,
 //! and their figures stand in `docs/reliability.md`.
@@ -16,6 +16,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use clap::Args as ClapArgs;
 
+use self::table::Tables;
 use crate::{
     group::{self, Group},
     pages::{self, Marks},
@@ -30,7 +31,8 @@ use crate::{
 Examples:
   cargo xtask faults                             each fault once: some three minutes
   cargo xtask faults --rounds 10                 the long form: about half an hour
-  cargo xtask faults --rounds 10 --write         the same, its table into docs/reliability.md
+  cargo xtask faults --rounds 10 --write         the same, its tables into docs/reliability.md
+  cargo xtask faults --rounds 10 --only pipe     `tidewater pipe` alone: some ten minutes
   cargo xtask faults --only kafka_is_killed      one; --only brokers those whose names hold `brokers`
   cargo xtask faults --release --rounds 10       of a release build of the gateway (the first takes some minutes)
 
@@ -46,17 +48,22 @@ pub(crate) struct Args {
     /// Breaks a release build of the gateway; else a debug build.
     #[arg(long)]
     release: bool,
-    /// Puts the table into docs/reliability.md too.
+    /// Puts the tables into docs/reliability.md too; with `--only pipe` that of the pipes alone.
     #[arg(long)]
     write: bool,
 }
 
+/// What the names of the faults on pipes hold, and the name of their table.
+const PIPES: &str = "pipe";
 const GATEWAY: &str = "tidewater-gateway";
 const TESTS: &str = "tidewater-tests";
 
 /// Runs `cargo xtask faults`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    ensure!(!args.write || args.only.is_empty(), "--write wants the whole: without --only");
+    ensure!(
+        !args.write || args.only.is_empty() || args.only == [PIPES],
+        "--write wants the whole: without --only, or with --only {PIPES} for their table"
+    );
     group::catch_interrupts()?;
     let began = Instant::now();
     let selection = Selection::new(true, true)?;
@@ -72,16 +79,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let rounds = if args.rounds == 1 { String::new() } else { format!(" --rounds {}", args.rounds) };
     let versions: Vec<String> =
         versions.iter().filter_map(|line| line.split(" at ").next().map(str::to_owned)).collect();
-    let table = format!(
-        "{}\n{}",
-        pages::heading(&format!("faults{rounds}"), args.release, &versions),
-        table::of(&lines)?
-    );
-    println!("\n{table}\nTime: {} s", began.elapsed().as_secs());
+    let only = if args.only == [PIPES] { format!(" --only {PIPES}") } else { String::new() };
+    let heading = pages::heading(&format!("faults{rounds}{only}"), args.release, &versions);
+    let Tables { clients, pipes } = Tables::of(&lines)?;
+    println!("\n{heading}\n{clients}\n{pipes}\nTime: {} s", began.elapsed().as_secs());
     ensure!(passed, "a fault did not pass: see above");
     if args.write {
         let page = Path::new("docs").join("reliability.md");
-        pages::write(&page, &Marks { what: "faults", name: "figures" }, &table)?;
+        for (name, table) in [("figures", clients), (PIPES, pipes)] {
+            if !table.is_empty() {
+                pages::write(&page, &Marks { what: "faults", name }, &format!("{heading}\n{table}"))?;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
