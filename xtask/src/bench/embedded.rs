@@ -47,6 +47,9 @@ const SENDERS: [usize; 3] = [1, 16, 256];
 /// How long each row writes, in milliseconds.
 const MILLIS: usize = 1_000;
 
+/// What is taken of a measurement, and whether it has an aim.
+type Figure = (fn(&Fanout) -> u64, bool);
+
 const CLIENTS: usize = 1_000;
 /// Messages at once, and messages in all.
 const BURSTS: [(usize, usize); 2] = [(1, 500), (16, 8_000)];
@@ -59,7 +62,7 @@ const LOGS: [(&[&str], &str); 3] = [
     (&["embedded", "--sync", "always"], "`embedded:`, `sync=always`"),
 ];
 /// What is told of a fan-out, and what has an aim.
-const FIGURES: [(fn(&Fanout) -> u64, bool); 4] = [
+const FIGURES: [Figure; 4] = [
     (|took| took.busy, false),
     (|took| took.micros, false),
     (|took| took.busy.saturating_sub(took.writing), true),
